@@ -1,0 +1,66 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FUNCTIONS := proxy usage_sink log_view
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z_%\/-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.run ## Set up .venv with what `make run` needs
+
+run: $(VENV)/.run ## Serve on http://localhost:8080 (PORT, DATA_DIR, OPENAI_API_KEY, OPENAI_BASE_URL)
+	@exec $(BIN)/openai-proxy serve
+
+test: $(VENV)/.dev ## Run the tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+build: $(FUNCTIONS:%=build/%) ## Assemble build/<function>/: main.py, requirements.txt, the package
+
+check: $(VENV)/.dev ## Look: lint, format, types, arrows; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Change: format and fix what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## Measure every figure that the README states
+	$(BIN)/python benchmarks/bench.py
+
+lock: $(VENV)/.dev ## Write requirements/*.txt anew from pyproject.toml
+	$(BIN)/python requirements/lock.py
+
+clean: ## Remove what the other targets made; keeps data/
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "make: Python 3.11 or newer is needed, and '$(PYTHON)' is not found; install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: Python 3.11 or newer is needed, and '$(PYTHON)' is older; name another: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 1; }
+	@echo "Setting up $(VENV), once ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what is needed to run ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@echo "Installing what is needed to test ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+build/%: FORCE
+	@rm -rf $@ && mkdir -p $@
+	@cp -R functions/$*/. $@/
+	@{ echo "-c constraints.txt"; cat functions/$*/requirements.txt; } >$@/requirements.txt
+	@cp requirements/constraints.txt $@/
+	@cp -R src/openai_proxy $@/
+	@find $@ -name __pycache__ -prune -exec rm -rf {} +
+
+FORCE:
+.PHONY: help install run test build check format bench lock clean FORCE

@@ -1,0 +1,3 @@
+"""One OpenAI key, a whole team: forward, meter, and keep the ledger."""
+
+__version__ = "0.1.0"

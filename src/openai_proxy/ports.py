@@ -1,0 +1,98 @@
+"""The ports: what the use cases need of the world, in our words. One engine each in `adapters/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from openai_proxy.events import UsageEvent
+from openai_proxy.records import UsageRecord
+
+
+class QueueError(Exception):
+    """The queue did not accept a message; it may be published again."""
+
+
+class StoreError(Exception):
+    """The ledger cannot be read or written now; the call may be made again."""
+
+
+class UsageQueue(Protocol):
+    """Carries usage events from the proxy to the sink, at least once."""
+
+    async def publish(self, event: UsageEvent) -> None:
+        """Return when the event is safe on disk or acknowledged; raise `QueueError` when it is not."""
+
+    async def check(self) -> None:
+        """Raise `QueueError` when a message could not be accepted now."""
+
+    async def close(self) -> None:
+        """Finish what was begun, then let go of the engine."""
+
+
+class DeadLetters(Protocol):
+    """Keeps messages that can never become a record, each with the reason, until somebody looks."""
+
+    def add(self, message: bytes, reason: str) -> None:
+        """Return when the message is safe; raise `QueueError` when it is not."""
+
+
+class UsageStore(Protocol):
+    """Writes the ledger; a request's records may come twice and in any order."""
+
+    def add(self, records: Sequence[UsageRecord]) -> Mapping[str, str]:
+        """Keep the records; answer `event_id` -> reason for each one that the store refuses for good.
+
+        Raises:
+            StoreError: nothing is known to be kept; add all of them again.
+        """
+
+    def check(self) -> None:
+        """Raise `StoreError` when a record could not be written now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From `since`, included, until `until`, excluded; aware UTC."""
+
+    since: datetime
+    until: datetime
+
+
+GroupBy = Literal["user", "team", "key", "model", "operation", "day"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageTotal:
+    """Sums over one group of final records; `group` has one value for each name grouped by, in that order.
+
+    `list_cost` is decimal text (USD): the sum over the priced ones. `unpriced`, `estimated`, `open` and `errors` count
+    requests. The token sums leave out what is not known.
+    """
+
+    group: tuple[str | None, ...]
+    requests: int
+    input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+    reasoning_output_tokens: int
+    list_cost: str
+    unpriced: int
+    estimated: int
+    open: int
+    errors: int
+
+
+class UsageLedger(Protocol):
+    """Reads the ledger: one final record a request, whatever was delivered twice or late."""
+
+    def records(self, period: Period, *, user_id: str | None, limit: int | None) -> Iterator[Mapping[str, Any]]:
+        """Final records of the period by `event_time`, newest first, as column name -> value (`UsageRecord.row`)."""
+
+    def totals(self, period: Period, *, user_id: str | None, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
+        """Sums by the groups named, ordered by them; `day` is the UTC day as YYYY-MM-DD. No group: one total."""
+
+    def check(self) -> None:
+        """Raise `StoreError` when the ledger cannot be read now."""

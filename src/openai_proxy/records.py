@@ -1,0 +1,81 @@
+"""Usage records: a usage event with its tokens counted and its list cost worked out; one row of the ledger.
+
+`usage_records.schema.json` (BigQuery's JSON schema) is the only list of columns. The SQLite table, the BigQuery table
+and `UsageRecord.row` follow it, and `tests/unit/test_records.py` holds them together.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from openai_proxy.events import UsageEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenCounts:
+    """Tokens of one request; None is not known, 0 is zero.
+
+    `cache_*` are parts of `input_tokens`, `reasoning_output_tokens` is a part of `output_tokens`, and each `*_audio_*`
+    is a part of its total.
+    """
+
+    input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_write_input_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_output_tokens: int | None = None
+    output_audio_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListCost:
+    """What a request costs at list price: an amount, or the reason why there is none; never a silent zero."""
+
+    list_cost: Decimal | None
+    billing_currency: str = "USD"
+    priced: bool
+    sku_price_id: str | None = None
+    price_version: str | None = None
+    unpriced_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRecord:
+    """One row of the ledger, before the store decides which of a request's rows is final."""
+
+    event: UsageEvent
+    tokens: TokenCounts
+    cost: ListCost
+    message_id: str
+    publish_time: datetime
+    stored_time: datetime
+
+    def row(self) -> dict[str, Any]:
+        """The record as column name -> value: str, int, bool, aware datetime, Decimal, None, or dict for JSON."""
+        own = {"message_id": self.message_id, "publish_time": self.publish_time, "stored_time": self.stored_time}
+        parts = (self.event, self.tokens, self.cost)
+        values = {name: getattr(part, name) for part in parts for name in part.__slots__} | own
+        return {column["name"]: values[column["name"]] for column in schema()}
+
+
+@cache
+def schema() -> tuple[dict[str, str], ...]:
+    """The ledger's columns: name, type (BigQuery's), mode (REQUIRED or NULLABLE) and description of each."""
+    text = resources.files("openai_proxy").joinpath("usage_records.schema.json").read_text("utf-8")
+    return tuple(json.loads(text))
+
+
+def cell_to_json(value: object) -> object:
+    """One cell as `usage --json` and `/log?format=json` print it: times as RFC 3339, amounts as decimal text."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value

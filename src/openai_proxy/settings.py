@@ -1,0 +1,81 @@
+"""Every environment variable, typed, read once. README lists them; `tests/test_docs.py` compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class SettingsError(Exception):
+    """An environment variable is missing or wrong; the message says which, and what to set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The environment of all three functions; each reads what it needs, and `bootstrap` says what is missing."""
+
+    openai_api_key: str | None = None
+    openai_base_url: str = "https://api.openai.com/v1"
+    access_file: str | None = None
+    usage_queue_url: str | None = None
+    usage_store_url: str | None = None
+    usage_sink_url: str | None = None
+    usage_sink_token: str | None = None
+    log_view_url: str | None = None
+    session_secret: str | None = None
+    demo_upstream: bool = False
+    upstream_connect_seconds: float = 10.0
+    upstream_silence_seconds: float = 900.0
+    publish_timeout_seconds: float = 2.0
+    drain_seconds: float = 30.0
+    drain_bytes: int = 1_000_000
+    max_drains: int = 32
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings; an empty variable counts as not set.
+
+        Raises:
+            SettingsError: a number or an address that is none.
+        """
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            name = field.name.upper()
+            text = environ.get(name, "").strip()
+            if text:
+                values[field.name] = _parse(name, text, field.default)
+        return cls(**values)
+
+    def require(self, name: str) -> str:
+        """One setting that this function cannot do without.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        value = getattr(self, name)
+        if not value:
+            raise SettingsError(f"{name.upper()} is not set; README.md, Settings, says what it is for")
+        return str(value)
+
+
+def _parse(name: str, text: str, default: object) -> object:
+    if isinstance(default, bool):
+        if text.lower() not in {"true", "false"}:
+            raise SettingsError(f"{name} must be true or false")
+        return text.lower() == "true"
+    if isinstance(default, int | float):
+        try:
+            value = type(default)(text)
+        except ValueError:
+            raise SettingsError(f"{name} must be a number of {name.rsplit('_', 1)[-1].lower()}") from None
+        if not 0 <= value < 1e12:  # noqa: PLR2004 - also refuses nan and inf
+            raise SettingsError(f"{name} must not be negative")
+        return value
+    if name == "OPENAI_BASE_URL":
+        parts = urlsplit(text)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            raise SettingsError("OPENAI_BASE_URL must begin with http:// or https://, as in the SDK")
+        return text.rstrip("/")
+    return text
