@@ -194,6 +194,4 @@ _CHECKS: Mapping[str, _Check] = {
     "time_to_first_chunk_ms": _nullable(_whole),
     "upstream_ms": _nullable(_whole),
 }
-_DEFAULTED = {
-    field.name for field in dataclasses.fields(UsageEvent) if field.default is not dataclasses.MISSING
-}
+_DEFAULTED = {field.name for field in dataclasses.fields(UsageEvent) if field.default is not dataclasses.MISSING}
