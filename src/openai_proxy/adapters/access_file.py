@@ -1,0 +1,108 @@
+"""The access file on disk: read again when it changed, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from openai_proxy.access import Access, AccessFileError
+from openai_proxy.adapters.file_lock import FileLock
+from openai_proxy.structured_log import log
+
+_LOOK_SECONDS = 1.0  # a change must be seen within 5 s; a look costs a few microseconds
+
+
+class AccessFile:
+    """Serves the newest good version of the file; safe for many threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._access: Access | None = None
+        self._version: tuple[int, ...] | str | None = None
+        self._next_look = 0.0
+
+    def current(self) -> Access:
+        """Who may call now. A file that broke or vanished leaves the last good version in force, and is logged.
+
+        Raises:
+            AccessFileError: there never was a good version.
+        """
+        access = self._access
+        if access is not None and time.monotonic() < self._next_look:
+            return access
+        with self._lock:
+            return self._look()
+
+    def _look(self) -> Access:
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        version = _version(self._path)
+        if self._access is not None and version == self._version:
+            return self._access
+        try:
+            self._access = Access.parse(_read(self._path))
+        except AccessFileError as error:
+            if self._access is None:
+                raise
+            log("ERROR", "the access file is broken; its last good version stays in force", error=str(error))
+        self._version = version
+        return self._access
+
+    def edit(self, change: Callable[[str], str], *, new: str) -> None:
+        """Replace the text by `change(text)`, in one step that readers see whole; `new` is the text of no file yet.
+
+        Two editors take turns, so neither's change is lost.
+
+        Raises:
+            AccessFileError: the text is broken, before or after the change; nothing is written.
+            OSError: the folder cannot be written; nothing is written.
+        """
+        path = self._path.resolve()  # a link stays a link
+        with FileLock(path.with_name(path.name + ".lock")):
+            text = _read(path) if path.exists() else new
+            Access.parse(text)
+            changed = change(text)
+            Access.parse(changed)
+            _write(path, changed)
+
+
+def _version(path: Path) -> tuple[int, ...] | str:
+    """Differs whenever the text may differ; ctime tells of a mode or an mtime that was set by hand."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        return type(error).__name__
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise AccessFileError(f"the access file {path} is not UTF-8 text") from None
+    except OSError as error:
+        raise AccessFileError(f"the access file {path} cannot be read: {error.strerror}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself
+    finally:
+        os.close(folder)
