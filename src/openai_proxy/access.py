@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from openai_proxy.keys import key_hash
 
@@ -119,6 +119,13 @@ class Access:
             return None
         user, entry = held
         return _caller(user, entry.key_id) if not user.revoked and entry.is_valid(now) else None
+
+
+class AccessSource(Protocol):
+    """Where the newest good version of the access file comes from."""
+
+    def current(self) -> Access:
+        """Who may call now; raises `AccessFileError` when that was never known."""
 
 
 def _caller(user: User, key_id: str) -> Caller:

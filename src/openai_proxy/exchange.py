@@ -1,0 +1,289 @@
+"""One request that goes to OpenAI: two usage events around it, and the bytes in between.
+
+The order is the promise (DESIGN 4.2): `started` is accepted before the body goes upstream, `finished` before the
+answer's last byte goes to the client. When the client leaves, the rest of the answer is read for a while, because its
+usage stands at the end (docs/adr/0005-client-disconnect.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import aiohttp
+from yarl import URL
+
+from openai_proxy import headers as header_rules
+from openai_proxy import refusals
+from openai_proxy.access import Caller
+from openai_proxy.client import Client, ClientGoneError
+from openai_proxy.endpoints import Route
+from openai_proxy.events import UsageEvent
+from openai_proxy.headers import Header
+from openai_proxy.metering import Decoder, Meter, NoMeter, StreamMeter, UnaskedUsageFilter, meter_for
+from openai_proxy.outcome import Outcome
+from openai_proxy.refusals import Refusal
+from openai_proxy.request_body import BodyEditor, RequestFacts, parse
+from openai_proxy.settings import Settings
+
+_LARGEST_READ_FIRST = 1024 * 1024  # a larger body is passed on while it comes, and cannot be estimated from
+_LONGEST_REQUEST_ID = 256
+_MOST_RETRIES = 1000
+_AFTERMATH_SECONDS = 1.0  # for the end of an answer whose usage is known, so that its connection can be used again
+_CODINGS = {"gzip", "x-gzip", "deflate"}
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where requests go, and with what.
+
+    `accept` returns when an event is safe, and never raises. `drains` has a place for each answer that may be read on
+    for a client that left.
+    """
+
+    session: aiohttp.ClientSession
+    settings: Settings
+    accept: Callable[[UsageEvent], Awaitable[None]]
+    drains: asyncio.Semaphore
+
+
+class _UploadStoppedError(Exception):
+    """A body that was on its way goes no further."""
+
+
+class Exchange:
+    """Carries one request out; `run` returns when its answer has ended and its usage is safe."""
+
+    def __init__(self, client: Client, caller: Caller, route: Route, upstream: Upstream) -> None:
+        self._client = client
+        self._caller = caller
+        self._route = route
+        self._upstream = upstream
+        self._outcome = Outcome(metering=route.endpoint.metering)
+        self._head = b""
+        self._facts = RequestFacts()
+        self._editor: BodyEditor | None = None  # of a body too large to be read first
+        self._started: UsageEvent  # set by run()
+        self._finished = False
+        self._accepting = False
+        self._patience: asyncio.Timeout | None = None
+        self._upload_stopped_by: Refusal | None = None
+        self._draining = False
+        self._drained = 0
+
+    async def run(self) -> None:
+        """Serve the request.
+
+        Raises:
+            ClientGoneError: the client left before its body was read; nothing went upstream.
+        """
+        await self._read_head()
+        if self._refused(self._facts):
+            await self._client.refuse(refusals.NO_BACKGROUND)
+            return
+        self._started = self._begun()
+        await self._upstream.accept(self._started)
+        watch = asyncio.create_task(self._watch())
+        try:
+            await self._forward_patiently()
+        finally:
+            watch.cancel()
+            if self._draining:
+                self._upstream.drains.release()
+
+    def give_up(self, after_seconds: float = 0.0) -> None:
+        """Wait for OpenAI no longer than this; what is then known is recorded."""
+        if self._patience and not self._accepting:
+            self._patience.reschedule(asyncio.get_running_loop().time() + after_seconds)
+
+    async def _read_head(self) -> None:
+        parts, size = [], 0
+        while size < _LARGEST_READ_FIRST and (part := await self._client.read()):
+            parts.append(part)
+            size += len(part)
+        self._head = b"".join(parts)
+        if self._client.body_ended:
+            self._facts = RequestFacts.of(parse(self._head)) if self._head else self._facts
+            self._outcome.request_body = self._head
+
+    def _refused(self, facts: RequestFacts) -> bool:
+        return facts.background and "background_responses" not in self._caller.allow
+
+    def _begun(self) -> UsageEvent:
+        retries = header_rules.value_of(self._client.headers, "x-stainless-retry-count") or ""
+        endpoint = self._route.endpoint
+        return UsageEvent(
+            event_id=self._client.request_id,
+            event_type="started",
+            event_time=datetime.now(UTC),
+            user_id=self._caller.user_id,
+            key_id=self._caller.key_id,
+            team_id=self._caller.team_id,
+            operation_name=endpoint.operation_name,
+            http_method=endpoint.method,
+            url_path=f"/v1{endpoint.path}",
+            request_model=self._facts.model,
+            stream=self._facts.stream,
+            retry_count=min(int(retries), _MOST_RETRIES) if retries.isascii() and retries.isdecimal() else 0,
+            usage_source="unknown",
+            response_id=self._route.resource_id if endpoint.metering == "free" else None,
+        )
+
+    async def _watch(self) -> None:
+        """Notice that the client leaves; from then on its answer is read only up to a limit."""
+        await self._client.body_read.wait()
+        await self._client.left()
+        if self._finished:
+            self.give_up(_AFTERMATH_SECONDS)
+            return
+        self._outcome.client_left = True
+        self._draining = not self._upstream.drains.locked()
+        if self._draining:
+            await self._upstream.drains.acquire()
+        self.give_up(self._upstream.settings.drain_seconds if self._draining else 0.0)
+
+    async def _forward_patiently(self) -> None:
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._patience = patience
+                try:
+                    await self._forward()
+                finally:
+                    self._patience = None
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError):
+            self._outcome.sent = False
+            await self._fail(refusals.UNREACHABLE)
+        except aiohttp.SocketTimeoutError:
+            await self._fail(refusals.TIMED_OUT)
+        except TimeoutError:
+            self._outcome.given_up = True
+            await self._fail(None if self._outcome.client_left else refusals.STOPPING)
+        except aiohttp.ClientError:
+            await self._fail(self._upload_stopped_by or refusals.DISCONNECTED)
+
+    async def _forward(self) -> None:
+        outcome, settings = self._outcome, self._upstream.settings
+        headers = header_rules.for_upstream(
+            self._client.headers, api_key=settings.require("openai_api_key"), request_id=self._client.request_id
+        )
+        query = f"?{self._client.query}" if self._client.query else ""
+        url = URL(f"{settings.openai_base_url}{self._route.upstream_path}{query}", encoded=True)
+        asked = time.perf_counter()
+        async with self._upstream.session.request(
+            self._route.endpoint.method, url, headers=headers, data=self._body(headers), allow_redirects=False
+        ) as response:
+            answered = time.perf_counter()
+            outcome.upstream_seconds = answered - asked
+            outcome.status = response.status
+            outcome.upstream_request_id = response.headers.get("x-request-id", "")[:_LONGEST_REQUEST_ID] or None
+            meter, decoder, dropped = self._meter(response)
+            kept = header_rules.for_client(
+                [(name.lower(), value) for name, value in response.headers.items()], drop=dropped
+            )
+            ours = asked - outcome.began
+            kept.append(("server-timing", f"proxy;dur={ours * 1e3:.1f}, upstream;dur={(answered - asked) * 1e3:.1f}"))
+            await self._client.begin(response.status, kept)
+            await self._relay(response.content, meter, decoder)
+
+    def _body(self, headers: list[Header]) -> bytes | AsyncIterator[bytes] | None:
+        """The body to send; where it goes on while it comes, its length is named only if it stays the client's."""
+        asks = self._route.endpoint.metering == "chat"
+        if self._client.body_ended:
+            self._outcome.sent = True
+            if not asks or not self._facts.stream or self._facts.usage_asked:
+                return self._head or None
+            editor = BodyEditor(asks=True, stream=True)
+            return editor.feed(self._head) + editor.finish()
+        self._editor = BodyEditor(asks=asks)
+        length = header_rules.value_of(self._client.headers, "content-length")
+        if length and not asks:
+            headers.append(("content-length", length))
+        return self._edited(self._editor)
+
+    async def _edited(self, editor: BodyEditor) -> AsyncIterator[bytes]:
+        part = self._head
+        self._head = b""
+        while part:
+            yield editor.feed(part)
+            if self._refused(editor.facts):
+                self._upload_stopped_by = refusals.NO_BACKGROUND
+                raise _UploadStoppedError
+            try:
+                part = await self._client.read()
+            except ClientGoneError:
+                self._outcome.client_left = True
+                raise _UploadStoppedError from None
+        self._facts = editor.facts
+        self._outcome.sent = True
+        yield editor.finish()
+
+    def _meter(self, response: aiohttp.ClientResponse) -> tuple[Meter, Decoder | None, frozenset[str]]:
+        """How to read this answer, and which of its headers are no longer true of what the client gets."""
+        unasked = self._facts.stream and not self._facts.usage_asked
+        meter = meter_for(self._route.endpoint.metering, response.content_type, unasked=unasked)
+        coding = response.headers.get("content-encoding", "identity").strip().lower()
+        if coding != "identity" and coding not in _CODINGS:
+            meter = NoMeter()
+        self._outcome.reading = meter.reading
+        decoder = Decoder() if coding in _CODINGS and not isinstance(meter, NoMeter) else None
+        dropped = frozenset({"content-length", "content-encoding"} if isinstance(meter, UnaskedUsageFilter) else ())
+        return meter, decoder, dropped
+
+    async def _relay(self, content: aiohttp.StreamReader, meter: Meter, decoder: Decoder | None) -> None:
+        """Pass the answer on as it comes. Its end, or a stream's terminal event, waits for `finished`."""
+        is_stream, edits = isinstance(meter, StreamMeter), isinstance(meter, UnaskedUsageFilter)
+        held = b""
+        while True:
+            asked = time.perf_counter()
+            chunk = await content.readany()
+            self._outcome.upstream_seconds += time.perf_counter() - asked
+            if not chunk:
+                break
+            read = b"".join(meter.feed(part) for part in (decoder.feed(chunk) if decoder else (chunk,)))
+            passed = read if edits else chunk
+            if not is_stream:
+                passed, held = held, passed
+            elif meter.reading.ended:
+                await self._finish()
+            if passed:
+                await self._send(passed)
+            if self._outcome.client_left:
+                self._drained += len(chunk)
+                if self._drained > self._upstream.settings.drain_bytes:
+                    self.give_up()
+        last = held + meter.finish()
+        await self._finish()
+        self._mark_first_chunk()
+        await self._client.send(last, more=False)
+
+    async def _send(self, data: bytes) -> None:
+        self._mark_first_chunk()
+        await self._client.send(data)
+
+    def _mark_first_chunk(self) -> None:
+        if self._outcome.first_chunk is None:
+            self._outcome.first_chunk = time.perf_counter()
+
+    async def _fail(self, refusal: Refusal | None) -> None:
+        """Record what went wrong, and say it, unless an answer has begun: then it is cut, as OpenAI's was."""
+        outcome = self._outcome
+        if refusal and not self._finished:
+            outcome.error_type = refusal.code
+            outcome.status = outcome.status or refusal.status
+        await self._finish()
+        if refusal and not self._client.answer_begun:
+            await self._client.refuse(refusal)
+
+    async def _finish(self) -> None:
+        if self._finished:
+            return
+        self._finished = self._accepting = True
+        if self._patience:
+            self._patience.reschedule(None)
+        await self._upstream.accept(await self._outcome.finished(self._started))
+        self._accepting = False
+        if self._outcome.client_left:
+            self.give_up(_AFTERMATH_SECONDS)

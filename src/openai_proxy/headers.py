@@ -1,0 +1,68 @@
+"""Which headers pass. Names are lower case, as ASGI gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Header = tuple[str, str]
+
+REQUEST_ID = "x-openai-proxy-request-id"
+CLIENT_REQUEST_ID = "x-client-request-id"
+
+# RFC 9110, 7.6.1, and what a hop sets anew
+_HOP_BY_HOP = frozenset({
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+})  # fmt: skip
+
+# Credentials and what names who pays; what tells of the client's network; what is worked out anew
+_NOT_UPSTREAM = _HOP_BY_HOP | {
+    "accept-encoding", "api-key", "authorization", "content-length", "cookie", "expect", "forwarded", "host",
+    "openai-organization", "openai-project", "traceparent", "tracestate", "via", "x-api-key", "x-cloud-trace-context",
+    "x-real-ip", "x-serverless-authorization",
+}  # fmt: skip
+
+# A cookie of OpenAI's edge would be shared among members; the rest tells of OpenAI's connection, not of ours
+_NOT_TO_CLIENT = _HOP_BY_HOP | {"alt-svc", "date", "server", "set-cookie"}
+
+_DECODABLE = ("gzip", "deflate")  # what the meter can read a copy of
+
+
+def for_upstream(headers: Iterable[Header], *, api_key: str, request_id: str) -> list[Header]:
+    """The client's headers as OpenAI gets them: our key instead of theirs, nothing about them or their network."""
+    headers = list(headers)
+    named = _named_by_connection(headers)
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name not in _NOT_UPSTREAM and name not in named and not name.startswith("x-forwarded-")
+    ]
+    if not any(name == CLIENT_REQUEST_ID for name, _ in kept):
+        kept.append((CLIENT_REQUEST_ID, request_id))
+    kept.append(("accept-encoding", _acceptable(headers)))
+    kept.append(("authorization", f"Bearer {api_key}"))
+    return kept
+
+
+def for_client(headers: Iterable[Header], *, drop: frozenset[str] = frozenset()) -> list[Header]:
+    """OpenAI's answer's headers as the client gets them."""
+    headers = list(headers)
+    dropped = _NOT_TO_CLIENT | _named_by_connection(headers) | drop
+    return [(name, value) for name, value in headers if name not in dropped]
+
+
+def value_of(headers: Iterable[Header], wanted: str) -> str | None:
+    """The first value of a header, or None."""
+    return next((value for name, value in headers if name == wanted), None)
+
+
+def _named_by_connection(headers: Iterable[Header]) -> frozenset[str]:
+    return frozenset(
+        part.strip().lower() for name, value in headers if name == "connection" for part in value.split(",")
+    )
+
+
+def _acceptable(headers: Iterable[Header]) -> str:
+    asked = ",".join(value for name, value in headers if name == "accept-encoding").lower()
+    codings = {part.partition(";")[0].strip() for part in asked.split(",") if "q=0" not in part.replace("q=0.", "")}
+    return ", ".join(coding for coding in _DECODABLE if coding in codings) or "identity"

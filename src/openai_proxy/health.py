@@ -1,0 +1,74 @@
+"""GET /healthz: whether everything that a request needs can be reached, by name."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import aiohttp
+
+from openai_proxy.access import AccessFileError, AccessSource
+from openai_proxy.client import Client
+from openai_proxy.ports import QueueError, UsageQueue
+from openai_proxy.settings import Settings
+
+_SECONDS = 3.0
+_OK = "ok"
+
+
+class Health:
+    """Asks each part once, all at a time."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, settings: Settings, access: AccessSource, queue: UsageQueue
+    ) -> None:
+        self._session = session
+        self._settings = settings
+        self._access = access
+        self._queue = queue
+
+    async def answer(self, client: Client) -> None:
+        """200 when all is reachable, else 503; the body names each part and what is wrong with it."""
+        states = await asyncio.gather(self._queue_state(), self._sink_state(), self._page_states())
+        parts = {"proxy": _OK, "access_file": self._access_state()} | states[0] | states[1] | states[2]
+        status = 200 if set(parts.values()) == {_OK} else 503
+        await client.answer(status, json.dumps(parts).encode(), [("content-type", "application/json")])
+
+    def _access_state(self) -> str:
+        try:
+            self._access.current()
+        except AccessFileError as error:
+            return str(error)
+        return _OK
+
+    async def _queue_state(self) -> dict[str, str]:
+        try:
+            await self._queue.check()
+        except QueueError as error:
+            return {"queue": str(error)}
+        return {"queue": _OK}
+
+    async def _sink_state(self) -> dict[str, str]:
+        """The sink serves no GET: any answer shows that it is there."""
+        if not self._settings.usage_sink_url:
+            return {}
+        try:
+            async with self._session.get(self._settings.usage_sink_url, timeout=_TIMEOUT):
+                return {"usage_sink": _OK}
+        except (aiohttp.ClientError, TimeoutError):
+            return {"usage_sink": "cannot be reached"}
+
+    async def _page_states(self) -> dict[str, str]:
+        """What log_view says of itself and of the ledger."""
+        if not self._settings.log_view_url:
+            return {}
+        try:
+            async with self._session.get(f"{self._settings.log_view_url}/healthz", timeout=_TIMEOUT) as response:
+                said = await response.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return {"log_view": "cannot be reached", "ledger": "not known without log_view"}
+        ledger = said.get("ledger") if isinstance(said, dict) else None
+        return {"log_view": _OK, "ledger": str(ledger or "log_view does not say")}
+
+
+_TIMEOUT = aiohttp.ClientTimeout(total=_SECONDS)

@@ -1,0 +1,70 @@
+"""/log: passed on to log_view, so that one address serves both the API and the page (DESIGN 2)."""
+
+from __future__ import annotations
+
+import aiohttp
+from yarl import URL
+
+from openai_proxy import refusals
+from openai_proxy.client import Client
+from openai_proxy.headers import Header, value_of
+from openai_proxy.settings import Settings
+
+_LARGEST_FORM = 64 * 1024
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=120.0)
+# log_view signs people in by itself, so the caller's own credential and cookie go with it
+_PASSED = frozenset({
+    "accept", "accept-language", "authorization", "content-type", "cookie", "if-modified-since", "if-none-match",
+    "origin", "referer", "sec-fetch-mode", "sec-fetch-site", "user-agent",
+})  # fmt: skip
+_NOT_BACK = frozenset({"connection", "date", "keep-alive", "server", "transfer-encoding"})
+
+
+class PageRelay:
+    """Carries one request to log_view and its answer back."""
+
+    def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
+        self._session = session
+        self._settings = settings
+
+    async def relay(self, client: Client) -> None:
+        """Serve the request; 502 when log_view cannot be reached."""
+        if not self._settings.log_view_url:
+            await client.refuse(refusals.LOG_UNREACHABLE)
+            return
+        body = bytearray()
+        while part := await client.read():
+            body += part
+            if len(body) > _LARGEST_FORM:
+                await client.refuse(refusals.TOO_LARGE)
+                return
+        query = f"?{client.query}" if client.query else ""
+        url = URL(f"{self._settings.log_view_url}{client.raw_path}{query}", encoded=True)
+        try:
+            async with self._session.request(
+                client.method,
+                url,
+                headers=_request_headers(client),
+                data=bytes(body) or None,
+                allow_redirects=False,
+                timeout=_TIMEOUT,
+            ) as response:
+                answer = [(name.lower(), value) for name, value in response.headers.items()]
+                await client.begin(response.status, [header for header in answer if header[0] not in _NOT_BACK])
+                async for chunk in response.content.iter_any():
+                    await client.send(chunk)
+                await client.send(b"", more=False)
+        except (aiohttp.ClientError, TimeoutError):
+            if not client.answer_begun:
+                await client.refuse(refusals.LOG_UNREACHABLE)
+
+
+def _request_headers(client: Client) -> list[Header]:
+    """What log_view needs; it learns from us which address the browser used."""
+    kept = [(name, value) for name, value in client.headers if name in _PASSED]
+    scheme = value_of(client.headers, "x-forwarded-proto") or client.scheme
+    return [
+        *kept,
+        ("x-forwarded-host", value_of(client.headers, "host") or ""),
+        ("x-forwarded-proto", scheme if scheme in {"http", "https"} else "http"),
+    ]

@@ -1,0 +1,145 @@
+"""The proxy: who may pass, which way, and that every event is safe; `exchange` carries one request out.
+
+An ASGI application: https://asgi.readthedocs.io. It keeps nothing but connections; any instance can die at any time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from datetime import UTC, datetime
+
+import aiohttp
+
+from openai_proxy import endpoints, refusals
+from openai_proxy.access import AccessFileError, AccessSource
+from openai_proxy.client import Client, ClientGoneError, Receive, Scope, Send
+from openai_proxy.events import UsageEvent
+from openai_proxy.exchange import Exchange, Upstream
+from openai_proxy.headers import value_of
+from openai_proxy.health import Health
+from openai_proxy.page_relay import PageRelay
+from openai_proxy.ports import QueueError, UsageQueue
+from openai_proxy.settings import Settings
+from openai_proxy.structured_log import log
+
+# OpenAI closes idle connections; one that we keep for less time is not found closed by the next request
+_KEEP_ALIVE_SECONDS = 15.0
+_LARGEST_HEADER = 64 * 1024
+_ACCEPT_TRIES = 2
+
+
+class Proxy:
+    """All requests of one process."""
+
+    def __init__(self, settings: Settings, *, access: AccessSource, queue: UsageQueue) -> None:
+        settings.require("openai_api_key")
+        self._settings = settings
+        self._access = access
+        self._queue = queue
+        self._exchanges: set[Exchange] = set()
+        self._upstream: Upstream | None = None  # made in the loop that serves
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        client = Client(scope, receive, send, uuid.uuid4().hex)
+        try:
+            await self._serve(client)
+        except ClientGoneError:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, no traceback with content goes anywhere
+            log("ERROR", "a request failed inside the proxy", request_id=client.request_id, error=_where(error))
+            if not client.answer_begun:
+                await client.refuse(refusals.INTERNAL)
+
+    def stop(self) -> None:
+        """Give up waiting for OpenAI's answers, so that what is known of them is recorded before the process ends."""
+        for exchange in self._exchanges:
+            exchange.give_up()
+
+    async def _serve(self, client: Client) -> None:
+        if client.raw_path in {"/healthz", "/health"}:
+            await Health(self._connected().session, self._settings, self._access, self._queue).answer(client)
+            return
+        if client.raw_path == "/log" or client.raw_path.startswith("/log/"):
+            await PageRelay(self._connected().session, self._settings).relay(client)
+            return
+        if client.raw_path == "/" and client.method == "GET":
+            await client.answer(302, b"", [("location", "/log")])
+            return
+        if (value_of(client.headers, "upgrade") or "").lower() == "websocket":
+            await client.refuse(refusals.NO_WEBSOCKET)
+            return
+        await self._exchange(client)
+
+    async def _exchange(self, client: Client) -> None:
+        try:
+            caller = self._access.current().authenticate(value_of(client.headers, "authorization"), datetime.now(UTC))
+        except AccessFileError as error:
+            log("ERROR", "the access file cannot be used, so nobody is let in", error=str(error))
+            await client.refuse(refusals.NO_ACCESS_FILE)
+            return
+        if caller is None:
+            await client.refuse(refusals.UNAUTHORIZED)
+            return
+        route = endpoints.find(client.method, client.raw_path)
+        if route is None:
+            await client.refuse(refusals.NOT_FOUND)
+            return
+        if (value_of(client.headers, "content-encoding") or "identity").lower() != "identity":
+            await client.refuse(refusals.ENCODED_BODY)
+            return
+        exchange = Exchange(client, caller, route, self._connected())
+        self._exchanges.add(exchange)
+        try:
+            await exchange.run()
+        finally:
+            self._exchanges.discard(exchange)
+
+    def _connected(self) -> Upstream:
+        if self._upstream is None:
+            self._upstream = Upstream(
+                session=aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+                    cookie_jar=aiohttp.DummyCookieJar(),  # one member's cookie must not travel with another's request
+                    timeout=aiohttp.ClientTimeout(
+                        total=None,
+                        sock_connect=self._settings.upstream_connect_seconds,
+                        sock_read=self._settings.upstream_silence_seconds,
+                    ),
+                    skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
+                    auto_decompress=False,
+                    max_line_size=_LARGEST_HEADER,
+                    max_field_size=_LARGEST_HEADER,
+                ),
+                settings=self._settings,
+                accept=self._accept,
+                drains=asyncio.Semaphore(self._settings.max_drains),
+            )
+        return self._upstream
+
+    async def _accept(self, event: UsageEvent) -> None:
+        """Make an event safe: in the queue, or else as one line on standard error, which `replay` reads back in."""
+        for _ in range(_ACCEPT_TRIES):
+            try:
+                await self._queue.publish(event)
+            except QueueError as error:
+                reason = str(error)
+            else:
+                return
+        log(
+            "ERROR",
+            "the queue did not accept a usage event; it is kept in this line: openai-proxy replay FILE brings it in",
+            reason=reason,
+            usage_event=json.loads(event.to_json()),
+        )
+
+
+def _where(error: BaseException) -> str:
+    """The error's type and place in our code; its text might quote what it was about."""
+    place = error.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    line = f"{place.tb_frame.f_code.co_name}:{place.tb_lineno}" if place else "?"
+    return f"{type(error).__name__} in {line}"

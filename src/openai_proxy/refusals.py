@@ -1,0 +1,97 @@
+"""Our own answers, in OpenAI's error shape, so that every SDK shows them as it shows OpenAI's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from openai_proxy.headers import Header
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer of our own: the error object of https://platform.openai.com/docs/guides/error-codes."""
+
+    status: int
+    message: str
+    kind: str = "invalid_request_error"
+    code: str | None = None
+    headers: tuple[Header, ...] = ()
+
+    @property
+    def body(self) -> bytes:
+        """The JSON body."""
+        error = {"message": self.message, "type": self.kind, "param": None, "code": self.code}
+        return json.dumps({"error": error}).encode()
+
+
+UNAUTHORIZED = Refusal(
+    401,
+    "This key opens nothing here. Send 'Authorization: Bearer KEY' with the key that the proxy's owner gave you.",
+    code="invalid_api_key",
+)
+NO_WEBSOCKET = Refusal(
+    426,
+    "WebSockets are not served here; send the same request over HTTP.",
+    code="websocket_not_supported",
+    headers=(("upgrade", "HTTP/1.1"), ("connection", "upgrade")),
+)
+NOT_FOUND = Refusal(
+    404,
+    "This path and method are not served by the proxy: it passes on what it can meter. README, Endpoints, lists them.",
+    code="unknown_url",
+)
+ENCODED_BODY = Refusal(
+    415,
+    "A request body with a Content-Encoding cannot be metered; send it without.",
+    code="unsupported_content_encoding",
+)
+NO_BACKGROUND = Refusal(
+    403,
+    "Background responses are not metered yet, so they are refused. The proxy's owner can allow them for you with "
+    'allow = ["background_responses"] in the access file.',
+    code="background_responses_not_allowed",
+)
+NO_ACCESS_FILE = Refusal(
+    503,
+    "The proxy cannot read its access file, so it lets nobody in. Its owner finds the reason in the proxy's log.",
+    kind="server_error",
+    code="access_file_unreadable",
+)
+UNREACHABLE = Refusal(
+    502,
+    "OpenAI could not be reached; the request was not sent.",
+    kind="server_error",
+    code="upstream_unreachable",
+)
+DISCONNECTED = Refusal(
+    502,
+    "OpenAI closed the connection before it answered.",
+    kind="server_error",
+    code="upstream_disconnected",
+)
+TIMED_OUT = Refusal(
+    504,
+    "OpenAI did not answer in time.",
+    kind="server_error",
+    code="upstream_timeout",
+)
+STOPPING = Refusal(
+    503,
+    "The proxy is being stopped before OpenAI answered; send the request again.",
+    kind="server_error",
+    code="proxy_stopping",
+)
+INTERNAL = Refusal(
+    500,
+    "The proxy failed on this request; its log has the place, under this answer's x-openai-proxy-request-id.",
+    kind="server_error",
+    code="proxy_error",
+)
+LOG_UNREACHABLE = Refusal(
+    502,
+    "The page's function cannot be reached; requests to OpenAI are served all the same. Try again soon.",
+    kind="server_error",
+    code="log_view_unreachable",
+)
+TOO_LARGE = Refusal(413, "This form is too large.", code="request_too_large")

@@ -1,0 +1,101 @@
+"""What a request's JSON says that matters here, and the one change made: chat streams are asked for their usage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openai_proxy.json_members import MemberScanner
+
+_WANTED = ("model", "stream", "stream_options", "background")
+_LONGEST_MODEL = 256
+_ASK = {"include_usage": True}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """The facts of a request's body; of a body that is no JSON object, nothing is known."""
+
+    model: str | None = None
+    stream: bool = False
+    usage_asked: bool = False
+    background: bool = False
+
+    @classmethod
+    def of(cls, members: Mapping[str, Any]) -> RequestFacts:
+        """Read the top-level members of a body."""
+        model, options = members.get("model"), members.get("stream_options")
+        return cls(
+            model=model if isinstance(model, str) and 0 < len(model) <= _LONGEST_MODEL else None,
+            stream=members.get("stream") is True,
+            usage_asked=isinstance(options, dict) and options.get("include_usage") is True,
+            background=members.get("background") is True,
+        )
+
+
+def parse(body: bytes) -> Mapping[str, Any]:
+    """The body's members, or none where it is no JSON object."""
+    try:
+        members = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return members if isinstance(members, dict) else {}
+
+
+class BodyEditor:
+    """Passes a body on in constant memory, reads its facts, and asks chat streams for their usage.
+
+    `asks` says whether this endpoint's streams must be asked. `stream` is whether the body asks for a stream, or None
+    while that is not known (a body too large to be read first): then an explicit `stream_options` is taken as a sign.
+    """
+
+    def __init__(self, *, asks: bool, stream: bool | None = None) -> None:
+        self._asks = asks
+        self._stream = stream
+        self._members: dict[str, Any] = {}
+        self._scanner = MemberScanner([(name,) for name in _WANTED])
+
+    @property
+    def facts(self) -> RequestFacts:
+        """The facts found so far."""
+        return RequestFacts.of(self._members)
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes to send for these; a value that is not whole yet waits for its rest."""
+        out = []
+        for path, raw in self._scanner.feed(data):
+            piece = raw
+            if path == () and self._asks and "stream_options" not in self._members and self.facts.stream:
+                piece = b',"stream_options":' + _json(_ASK) + raw
+            elif path:
+                value = self._members[path[0]] = _value(raw)
+                if path == ("stream_options",) and self._asks and self._stream is not False:
+                    piece = _asking(value) or raw
+            out.append(piece)
+        return b"".join(out)
+
+    def finish(self) -> bytes:
+        """What was held back when the input ended inside a value."""
+        return self._scanner.held()
+
+
+def _asking(options: object) -> bytes | None:
+    """Stream options that ask for usage, where these do not."""
+    if options is None:
+        return _json(_ASK)
+    if isinstance(options, dict) and options.get("include_usage") is not True:
+        return _json(options | _ASK)
+    return None
+
+
+def _value(raw: bytes) -> object:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return Ellipsis  # no JSON; OpenAI will say so
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
