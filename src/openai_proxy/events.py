@@ -108,6 +108,7 @@ _Check = Callable[[str, object], object]
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:@+-]{1,128}")
 _LONGEST_TEXT = 512
+_LARGEST_OBJECT = 65_536  # bytes; OpenAI's usage objects have some hundreds
 _LARGEST_INT = 2**53  # exact in every JSON reader and in BigQuery's INT64
 
 
@@ -149,9 +150,15 @@ def _time(name: str, value: object) -> datetime:
 
 
 def _object(name: str, value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise MalformedEventError(f"usage event field {name!r}: expected a JSON object")
-    return value
+    try:
+        fits = isinstance(value, dict) and len(json.dumps(value, allow_nan=False)) <= _LARGEST_OBJECT
+    except (ValueError, RecursionError):  # NaN, Infinity, or nested too deeply to be written again
+        fits = False
+    if not fits:
+        raise MalformedEventError(
+            f"usage event field {name!r}: expected a JSON object of at most {_LARGEST_OBJECT} bytes"
+        )
+    return cast("Mapping[str, Any]", value)
 
 
 def _one_of(*allowed: str) -> _Check:
