@@ -1,0 +1,15 @@
+"""What end-to-end and fault tests share: a test upstream for each module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from serving import CountingUpstream, running_upstream
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[CountingUpstream]:
+    with running_upstream() as one:
+        yield one

@@ -1,0 +1,190 @@
+"""Kill any process at any moment: no request that the upstream saw is lost, and none is there twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exchanges import ask, bearer
+from ledger_check import assert_ledger_equals, assert_nothing_is_open, by_event_id
+from processes import Process
+from serving import CountingUpstream, Serving, serving, wait_for
+
+pytestmark = pytest.mark.e2e
+
+_SDK_CALLS = Path(__file__).parents[1] / "e2e" / "sdk_calls.py"
+_CALLS = 120
+_SECONDS = 120
+
+
+@pytest.fixture
+def proxy(upstream: CountingUpstream) -> Iterator[Serving]:
+    upstream.reset()
+    with serving(upstream, DRAIN_SECONDS="1") as one:
+        yield one
+
+
+class _Load:
+    """The team at work, in a process of its own."""
+
+    def __init__(self, proxy: Serving, seed: int) -> None:
+        keys = {user: proxy.add_user(user) for user in ("alice", "bob")}
+        plan = {"base_url": proxy.base_url, "keys": keys, "calls": _CALLS, "concurrency": 10, "seed": seed}
+        self._process = subprocess.Popen(
+            [sys.executable, _SDK_CALLS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(plan))
+        self._process.stdin.close()
+        self._process.stdin = None
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        told, _ = self._process.communicate(timeout=_SECONDS)
+        outcomes = [json.loads(line) for line in told.splitlines()]
+        assert len(outcomes) == _CALLS
+        return outcomes
+
+
+def _complete(outcomes: Sequence[dict[str, Any]]) -> set[str]:
+    """The requests whose members got a whole answer."""
+    cut_short = {"broken", "aborted", "status", "unexpected"}
+    return {one["request_id"] for one in outcomes if not cut_short & one.keys() and one.get("request_id")}
+
+
+def _kill(victims: Sequence[Process]) -> None:
+    assert victims, "there is no such process to kill"
+    for victim in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim.pid, signal.SIGKILL)
+
+
+def _served_more_than(upstream: CountingUpstream, count: int) -> None:
+    wait_for("the load to begin", lambda: len(upstream.served()) > count)
+
+
+def _is(pattern: str, proxy: Serving) -> Sequence[Process]:
+    return [process for process in proxy.tree() if re.search(pattern, process.command)]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"--target[= ]usage_sink\b", r"openai_proxy\.local\.delivery", r"--target[= ]log_view\b"],
+    ids=["the sink", "the delivery worker", "log_view"],
+)
+def test_nothing_is_lost_or_doubled_when_what_is_behind_the_proxy_is_killed(
+    upstream: CountingUpstream, proxy: Serving, pattern: str
+) -> None:
+    load = _Load(proxy, seed=1)
+    for count in (20, 50, 80):
+        _served_more_than(upstream, count)
+        _kill(wait_for("the process to run again", lambda: _is(pattern, proxy)))
+
+    outcomes = load.outcomes()
+
+    assert [one for one in outcomes if "unexpected" in one] == []
+    records = proxy.all_finished()
+    assert_ledger_equals(upstream.served(), records)
+    assert_nothing_is_open(records)
+    assert _complete(outcomes) <= by_event_id(records).keys()
+    assert proxy.dead_letters() == 0
+
+
+def test_what_was_answered_is_recorded_when_the_proxy_is_killed(upstream: CountingUpstream, proxy: Serving) -> None:
+    load = _Load(proxy, seed=2)
+    for count in (20, 60):
+        _served_more_than(upstream, count)
+        _kill(wait_for("the proxy to run again", lambda: _is(r"--target[= ]proxy\b", proxy)))
+
+    outcomes = load.outcomes()
+
+    wait_for("the proxy to answer again", lambda: _is_healthy(proxy))
+    _assert_what_was_answered_is_recorded(upstream, proxy, outcomes)
+
+
+def test_what_was_answered_is_recorded_when_all_is_killed_and_started_again(
+    upstream: CountingUpstream, proxy: Serving
+) -> None:
+    load = _Load(proxy, seed=3)
+    _served_more_than(upstream, 50)
+    assert proxy.process is not None
+    family = proxy.tree()
+    proxy.process.kill()
+    _kill(family)
+    proxy.process.wait()
+
+    outcomes = load.outcomes()
+    proxy.start()
+
+    _assert_what_was_answered_is_recorded(upstream, proxy, outcomes)
+
+
+def _assert_what_was_answered_is_recorded(
+    upstream: CountingUpstream, proxy: Serving, outcomes: Sequence[dict[str, Any]]
+) -> None:
+    """Requests whose proxy died are open, and say so; all others are as after any other day."""
+    complete = _complete(outcomes)
+    assert complete, "the kill came before any answer"
+    records = proxy.settled()
+    ledger = by_event_id(records)
+    served = {one["event_id"]: one for one in upstream.served()}
+    assert served.keys() <= ledger.keys(), "requests that the upstream served and the ledger has not"
+    still_open = {event_id for event_id, record in ledger.items() if record["event_type"] != "finished"}
+    assert not still_open & complete, "a member has a whole answer, and its record is open"
+    assert all(ledger[event_id]["usage_source"] == "unknown" for event_id in still_open)
+    ended = [record for record in records if record["event_id"] not in still_open]
+    assert_ledger_equals([one for event_id, one in served.items() if event_id not in still_open], ended)
+
+
+def _is_healthy(proxy: Serving) -> bool:
+    try:
+        return ask(proxy.root, "GET", "/healthz", headers={}).status == 200
+    except OSError:
+        return False
+
+
+def test_a_locked_queue_harms_no_client_and_its_events_can_be_replayed(
+    upstream: CountingUpstream, proxy: Serving, tmp_path: Path
+) -> None:
+    key = proxy.add_user("alice")
+    body = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "water"}]}).encode()
+    assert ask(proxy.base_url, "POST", "/chat/completions", headers=bearer(key), body=body).status == 200
+    statuses: list[int] = []
+
+    def call() -> None:
+        statuses.append(ask(proxy.base_url, "POST", "/chat/completions", headers=bearer(key), body=body).status)
+
+    callers = [threading.Thread(target=call) for _ in range(6)]
+    with contextlib.closing(sqlite3.connect(proxy.queue_file, timeout=10, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for caller in callers:
+            caller.start()
+        time.sleep(6)
+        other.execute("ROLLBACK")
+    for caller in callers:
+        caller.join()
+    kept = [json.loads(line) for line in proxy.stderr.read_text().splitlines() if '"usage_event"' in line]
+    lines = tmp_path / "stderr"
+    lines.write_bytes(proxy.stderr.read_bytes())
+    for _ in range(2):
+        proxy.cli("replay", str(lines))
+
+    records = proxy.all_finished()
+
+    assert statuses == [200] * 6
+    assert kept
+    assert {line["usage_event"]["event_id"] for line in kept} <= by_event_id(records).keys()
+    assert len(records) == 7
+    assert_ledger_equals(upstream.served(), records)
