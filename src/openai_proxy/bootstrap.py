@@ -58,6 +58,11 @@ def usage_queue(settings: Settings) -> UsageQueue:
     return SqliteQueue(_sqlite_path(settings, "usage_queue_url"), settings.publish_timeout_seconds)
 
 
+def queue_file(settings: Settings) -> Path:
+    """The file of the embedded queue, for its delivery worker."""
+    return _sqlite_path(settings, "usage_queue_url")
+
+
 def dead_letters(settings: Settings) -> DeadLetters:
     """Where messages go that can never become a record."""
     from openai_proxy.adapters.sqlite_queue import SqliteDeadLetters

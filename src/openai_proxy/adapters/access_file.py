@@ -26,6 +26,10 @@ class AccessFile:
         self._version: tuple[int, ...] | str | None = None
         self._next_look = 0.0
 
+    def exists(self) -> bool:
+        """Whether there is a file, good or broken."""
+        return self._path.exists()
+
     def current(self) -> Access:
         """Who may call now. A file that broke or vanished leaves the last good version in force, and is logged.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from openai_proxy.adapters.sqlite_queue import open_queue
+from openai_proxy.adapters.sqlite_queue import file_identity, open_queue
 
 _BUSY_SECONDS = 5.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,7 +45,9 @@ class SqliteDeliveries:
     """One consumer's view of the queue. Every call may raise `sqlite3.Error`, and may then be made again."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._connection = open_queue(path, _BUSY_SECONDS, synchronous="NORMAL")
+        self._file = file_identity(path)
 
     def close(self) -> None:
         """Close the file."""
@@ -53,6 +55,8 @@ class SqliteDeliveries:
 
     def due(self, now: datetime, limit: int) -> Sequence[Message]:
         """Messages to attempt now, oldest first; one that failed is as old as its next attempt."""
+        if file_identity(self._path) != self._file:
+            raise sqlite3.OperationalError("the file was deleted or replaced")
         rows = self._connection.execute(
             "SELECT id, data, publish_time, attempts FROM messages WHERE next_attempt_time <= ?"
             " ORDER BY next_attempt_time, id LIMIT ?",

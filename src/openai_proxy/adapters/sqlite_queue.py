@@ -214,14 +214,14 @@ class _Writer:
                 connection.execute(_INSERT + rows, values)
             else:
                 connection.execute(f"PRAGMA user_version = {_VERSION}")  # a page to write, for `check`
-            if self._file == _identity(self._path):
+            if self._file == file_identity(self._path):
                 return
             self._close()
         raise OSError("the file is replaced again and again")
 
     def _open(self) -> sqlite3.Connection:
         self._connection = open_queue(self._path, self._busy_seconds, synchronous="FULL")
-        self._file = _identity(self._path)
+        self._file = file_identity(self._path)
         return self._connection
 
     def _close(self) -> None:
@@ -231,7 +231,8 @@ class _Writer:
             self._connection = None
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Which file bears the name now; None when there is none."""
     try:
         found = path.stat()
     except FileNotFoundError:
