@@ -191,9 +191,7 @@ def _issue_key(folder: DataFolder, arguments: _Arguments, edit: Callable[[str, K
     if arguments.json:
         print(json.dumps({"user_id": arguments.name, "key_id": entry.key_id, "key": key}))
     else:
-        print(
-            f"User {arguments.name}, key {entry.key_id}:\n\n  {key}\n\nThe key is shown this once; only its hash is kept."
-        )
+        print(f"User {arguments.name}, key {entry.key_id}; shown this once, since only its hash is kept:\n\n  {key}\n")
         print("It is what an OpenAI SDK takes as api_key, or OPENAI_API_KEY. A running proxy knows it within 5 s.")
     return 0
 
