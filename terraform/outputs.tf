@@ -1,0 +1,32 @@
+output "proxy_url" {
+  description = "The proxy's address."
+  value       = google_cloudfunctions2_function.proxy.service_config[0].uri
+}
+
+output "openai_base_url" {
+  description = "What an OpenAI SDK takes as OPENAI_BASE_URL."
+  value       = "${google_cloudfunctions2_function.proxy.service_config[0].uri}/v1"
+}
+
+output "log_url" {
+  description = "The page with everybody's usage."
+  value       = "${google_cloudfunctions2_function.proxy.service_config[0].uri}/log"
+}
+
+output "deploy" {
+  description = "All that `make deploy`, `make access` and `make secrets` know of this deployment."
+  value = {
+    project       = local.project
+    region        = var.region
+    runtime       = local.runtime
+    build_account = google_service_account.build.id
+    public        = var.public
+    proxy_url     = google_cloudfunctions2_function.proxy.service_config[0].uri
+    functions = {
+      proxy      = google_cloudfunctions2_function.proxy.name
+      usage_sink = google_cloudfunctions2_function.usage_sink.name
+      log_view   = google_cloudfunctions2_function.log_view.name
+    }
+    secrets = { for key, secret in google_secret_manager_secret.secret : key => secret.secret_id }
+  }
+}

@@ -1,0 +1,89 @@
+# The proxy: the only function that the world may reach.
+
+resource "google_service_account" "proxy" {
+  project      = local.project
+  account_id   = "${var.name}-proxy"
+  display_name = "Runs the proxy of ${var.name}"
+}
+
+resource "google_cloudfunctions2_function" "proxy" {
+  project     = local.project
+  location    = var.region
+  name        = "${var.name}-proxy"
+  description = "OpenAI's API with the team's key; every request becomes a usage event"
+  labels      = var.labels
+
+  build_config {
+    runtime         = local.runtime
+    entry_point     = "placeholder"
+    service_account = google_service_account.build.id
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket.placeholder.name
+        object = google_storage_bucket_object.placeholder.name
+      }
+    }
+  }
+
+  service_config {
+    service_account_email            = google_service_account.proxy.email
+    ingress_settings                 = "ALLOW_ALL"
+    timeout_seconds                  = 3600 # the platform's longest: a thinking model may take its time
+    available_cpu                    = tostring(var.functions.proxy.cpu)
+    available_memory                 = var.functions.proxy.memory
+    max_instance_request_concurrency = var.functions.proxy.concurrency
+    min_instance_count               = var.functions.proxy.min_instances
+    max_instance_count               = var.functions.proxy.max_instances
+
+    environment_variables = merge(local.environment, {
+      ACCESS_FILE         = "/secrets/access/access.toml"
+      LOG_VIEW_URL        = google_cloudfunctions2_function.log_view.service_config[0].uri
+      OPENAI_API_KEY_FILE = "/secrets/openai/api_key"
+      USAGE_QUEUE_URL     = "pubsub://${local.project}/${google_pubsub_topic.usage_events.name}"
+    }, var.openai_base_url == null ? {} : { OPENAI_BASE_URL = var.openai_base_url })
+
+    # Volumes read `latest` at each access, so a new key works without a redeploy; two of them, because one mount point
+    # holds one secret.
+    secret_volumes {
+      project_id = local.project
+      secret     = google_secret_manager_secret.secret["openai_api_key"].secret_id
+      mount_path = "/secrets/openai"
+      versions {
+        version = "latest"
+        path    = "api_key"
+      }
+    }
+    secret_volumes {
+      project_id = local.project
+      secret     = google_secret_manager_secret.secret["access_file"].secret_id
+      mount_path = "/secrets/access"
+      versions {
+        version = "latest"
+        path    = "access.toml"
+      }
+    }
+  }
+
+  lifecycle {
+    # What is built belongs to `make deploy`. The whole block: the provider sends all of it when any part changes, and
+    # would ship the placeholder over the live code.
+    ignore_changes = [build_config]
+  }
+
+  depends_on = [
+    google_project_iam_member.build,
+    google_secret_manager_secret_iam_member.proxy_reads,
+    google_secret_manager_secret_version.first,
+  ]
+}
+
+# The Run service behind a function has its name. The invoker's role counts there, not on the function.
+resource "google_cloud_run_service_iam_member" "proxy_public" {
+  count    = var.public ? 1 : 0
+  project  = local.project
+  location = var.region
+  service  = google_cloudfunctions2_function.proxy.name
+  role     = "roles/run.invoker"
+  member   = "allUsers"
+}
