@@ -132,14 +132,14 @@ def _quantities(
 
 
 def _leaves(source: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], object]]:
-    """Every value that is no object and no list, with the names that lead to it; without recursion."""
+    """Every value that is no object and no list, in order, with the names that lead to it; without recursion."""
     todo: list[tuple[tuple[str, ...], object]] = [((), source)]
     while todo:
         path, value = todo.pop()
         if isinstance(value, Mapping):
-            todo += [((*path[:8], str(name)), item) for name, item in value.items()]
+            todo += [((*path[:8], str(name)), item) for name, item in reversed(list(value.items()))]
         elif isinstance(value, list):
-            todo += [((*path[:8], "[]"), item) for item in value]
+            todo += [((*path[:8], "[]"), item) for item in reversed(value)]
         else:
             yield path, value
 

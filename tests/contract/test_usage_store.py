@@ -1,0 +1,309 @@
+"""What every engine of the ledger must do. A new engine is one more entry of `ENGINES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from openai_proxy.adapters.sqlite_store import SqliteLedger, SqliteStore
+from openai_proxy.events import UsageEvent
+from openai_proxy.ports import GroupBy, Period, UsageLedger, UsageStore, UsageTotal
+from openai_proxy.records import ListCost, TokenCounts, UsageRecord, schema
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DAY = Period(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
+
+
+class Engine(NamedTuple):
+    store: UsageStore
+    ledger: UsageLedger
+
+
+def sqlite(folder: Path) -> Engine:
+    path = folder / "data" / "ledger.db"
+    return Engine(SqliteStore(path), SqliteLedger(path))
+
+
+ENGINES: Mapping[str, Callable[[Path], Engine]] = {"sqlite": sqlite}
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    return ENGINES[request.param](tmp_path)
+
+
+def finished(event_id: str = "e1", cost: str | None = "0.0025", **fields: Any) -> UsageRecord:
+    """A finished, reported request at noon; `cost` None is an unpriced one."""
+    values: dict[str, Any] = {
+        "event_id": event_id,
+        "event_type": "finished",
+        "event_time": NOON,
+        "user_id": "ada",
+        "key_id": "key_1",
+        "team_id": "research",
+        "operation_name": "chat",
+        "http_method": "POST",
+        "url_path": "/v1/chat/completions",
+        "request_model": "gpt-4o",
+        "stream": True,
+        "retry_count": 0,
+        "usage_source": "reported",
+        "response_model": "gpt-4o-2024-08-06",
+        "usage": {"prompt_tokens": 10, "nested": {"list": [1, "zwei", None]}},
+        "http_status_code": 200,
+        "duration_ms": 900,
+    }
+    priced = ListCost(list_cost=Decimal(cost), priced=True, sku_price_id="gpt-4o", price_version="v") if cost else None
+    return UsageRecord(
+        event=UsageEvent(**(values | fields)),
+        tokens=TokenCounts(input_tokens=10, cache_read_input_tokens=4, output_tokens=5, reasoning_output_tokens=2),
+        cost=priced or ListCost(list_cost=None, priced=False, unpriced_reason="no price"),
+        message_id="7",
+        publish_time=NOON + timedelta(microseconds=1),
+        stored_time=NOON + timedelta(seconds=1),
+    )
+
+
+def started(event_id: str = "e1", **fields: Any) -> UsageRecord:
+    """The open half of the same request."""
+    opened = {"event_type": "started", "usage_source": "unknown", "response_model": None, "usage": None}
+    record = finished(event_id, None, **(opened | {"http_status_code": None, "duration_ms": None} | fields))
+    return replace(record, tokens=TokenCounts())
+
+
+def rows(engine: Engine, period: Period = DAY, user_id: str | None = None, limit: int | None = None) -> list[Any]:
+    return list(engine.ledger.records(period, user_id=user_id, limit=limit))
+
+
+def test_a_record_comes_back_as_it_was_added(engine: Engine) -> None:
+    assert engine.store.add([finished()]) == {}
+
+    assert rows(engine) == [finished().row()]
+
+
+def test_the_columns_are_those_of_the_schema_in_its_order(engine: Engine) -> None:
+    engine.store.add([finished()])
+
+    assert list(rows(engine)[0]) == [column["name"] for column in schema()]
+
+
+def test_what_is_not_known_stays_not_known(engine: Engine) -> None:
+    engine.store.add([started()])
+
+    row = rows(engine)[0]
+    assert (row["input_tokens"], row["list_cost"], row["usage"], row["response_model"]) == (None, None, None, None)
+
+
+def test_the_same_record_twice_is_one_record(engine: Engine) -> None:
+    engine.store.add([finished(), finished()])
+    engine.store.add([finished()])
+
+    assert rows(engine) == [finished().row()]
+
+
+def test_finished_takes_the_place_of_started(engine: Engine) -> None:
+    engine.store.add([started()])
+    engine.store.add([finished()])
+
+    assert rows(engine) == [finished().row()]
+
+
+def test_a_started_that_comes_after_finished_changes_nothing(engine: Engine) -> None:
+    engine.store.add([finished()])
+    engine.store.add([started()])
+
+    assert rows(engine) == [finished().row()]
+
+
+def test_both_in_one_call_are_one_record_in_either_order(engine: Engine) -> None:
+    engine.store.add([started("e1"), finished("e1"), finished("e2"), started("e2")])
+
+    assert {row["event_type"] for row in rows(engine)} == {"finished"}
+    assert len(rows(engine)) == 2
+
+
+def test_the_first_finished_stays(engine: Engine) -> None:
+    engine.store.add([finished(cost="0.1")])
+    engine.store.add([finished(cost="0.2")])
+
+    assert rows(engine)[0]["list_cost"] == Decimal("0.1")
+
+
+def test_a_request_that_never_ended_is_open(engine: Engine) -> None:
+    engine.store.add([started()])
+
+    total = engine.ledger.totals(DAY, user_id=None, by=[])[0]
+    assert (total.requests, total.open, total.unpriced, total.list_cost) == (1, 1, 1, "0")
+
+
+HOSTILE = [
+    "'); DROP TABLE usage_records; --",
+    "=cmd|' /C calc'!A0",
+    "<script>alert(1)</script>",
+    "\x00\x1f\x7f\u202e\ufeff",
+    "😀" * 200,
+    "%s {0} \\u0000 \\",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_comes_back_as_it_was_and_does_nothing(engine: Engine, text: str) -> None:
+    record = finished(request_model=text, response_model=text, error_type=text, usage={text: text})
+
+    assert engine.store.add([record]) == {}
+
+    assert rows(engine) == [record.row()]
+    assert engine.ledger.totals(DAY, user_id=text, by=["user"]) == []
+    assert engine.ledger.totals(DAY, user_id=None, by=["model"])[0].group == (text,)
+
+
+def test_text_that_utf8_cannot_hold_does_not_lose_the_record(engine: Engine) -> None:
+    assert engine.store.add([finished(request_model="gpt-\ud800", usage={"a": "\udfff"})]) == {}
+
+    assert rows(engine)[0]["request_model"] == "gpt-?"
+    assert rows(engine)[0]["usage"] == {"a": "\udfff"}
+
+
+def test_sums_are_exact_to_a_billionth(engine: Engine) -> None:
+    engine.store.add([finished(f"e{number}", "0.000000001") for number in range(999)])
+    engine.store.add([finished("large", "123456.789012345"), finished("unpriced", None)])
+
+    assert engine.ledger.totals(DAY, user_id=None, by=[])[0].list_cost == "123456.789013344"
+
+
+def test_an_amount_that_the_ledger_cannot_hold_is_refused_and_the_others_are_kept(engine: Engine) -> None:
+    refused = engine.store.add([finished("fine"), finished("too-fine", "0.0000000001")])
+
+    assert list(refused) == ["too-fine"]
+    assert "list_cost" in refused["too-fine"]
+    assert [row["event_id"] for row in rows(engine)] == ["fine"]
+
+
+def test_a_period_includes_its_beginning_and_excludes_its_end(engine: Engine) -> None:
+    millisecond = timedelta(milliseconds=1)
+    engine.store.add([finished("before", event_time=DAY.since - millisecond), finished("first", event_time=DAY.since)])
+    engine.store.add([finished("last", event_time=DAY.until - millisecond), finished("after", event_time=DAY.until)])
+
+    assert [row["event_id"] for row in rows(engine)] == ["last", "first"]
+    assert engine.ledger.totals(DAY, user_id=None, by=[])[0].requests == 2
+
+
+def test_one_user_sees_one_user(engine: Engine) -> None:
+    engine.store.add([finished("e1"), finished("e2", user_id="grace"), finished("e3")])
+
+    assert {row["user_id"] for row in rows(engine, user_id="grace")} == {"grace"}
+    assert engine.ledger.totals(DAY, user_id="grace", by=["user"])[0].requests == 1
+    assert rows(engine, user_id="nobody") == []
+
+
+def test_records_come_newest_first_and_no_more_than_asked_for(engine: Engine) -> None:
+    engine.store.add([finished(f"e{hour}", event_time=DAY.since + timedelta(hours=hour)) for hour in (3, 1, 4, 2)])
+
+    assert [row["event_id"] for row in rows(engine)] == ["e4", "e3", "e2", "e1"]
+    assert [row["event_id"] for row in rows(engine, limit=2)] == ["e4", "e3"]
+    assert rows(engine, limit=0) == []
+
+
+def test_a_total_counts_and_sums_everything(engine: Engine) -> None:
+    engine.store.add([finished("e1"), finished("e2", usage_source="estimated"), finished("e3", None), started("e4")])
+    engine.store.add([finished("e5", "0", usage_source="none", http_status_code=429, error_type="rate_limit")])
+
+    assert engine.ledger.totals(DAY, user_id=None, by=[]) == [
+        UsageTotal(
+            group=(),
+            requests=5,
+            input_tokens=40,
+            cache_read_input_tokens=16,
+            output_tokens=20,
+            reasoning_output_tokens=8,
+            list_cost="0.005",
+            unpriced=2,
+            estimated=1,
+            open=1,
+            errors=1,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by", "groups"),
+    [
+        (["user"], [("ada",), ("grace",)]),
+        (["team"], [(None,), ("research",)]),
+        (["key"], [("key_1",), ("key_2",)]),
+        (["model"], [("gpt-4o-2024-08-06",), ("gpt-5",)]),
+        (["operation"], [("chat",), ("responses",)]),
+        (["day"], [("2026-11-23",), ("2026-11-24",)]),
+        (["day", "user"], [("2026-11-23", "ada"), ("2026-11-24", "grace")]),
+        (["user", "day"], [("ada", "2026-11-23"), ("grace", "2026-11-24")]),
+    ],
+)
+def test_totals_are_grouped_and_ordered_by_what_is_named(
+    engine: Engine, by: list[GroupBy], groups: list[tuple[str | None, ...]]
+) -> None:
+    other = {
+        "user_id": "grace",
+        "team_id": None,
+        "key_id": "key_2",
+        "request_model": "gpt-5",
+        "response_model": None,
+        "operation_name": "responses",
+    }
+    engine.store.add([finished("e1", event_time=DAY.until, **other), finished("e2", event_time=DAY.until, **other)])
+    engine.store.add([finished("e3", event_time=DAY.until - timedelta(milliseconds=1))])
+
+    totals = engine.ledger.totals(Period(DAY.since, DAY.until + timedelta(days=1)), user_id=None, by=by)
+
+    assert [total.group for total in totals] == groups
+    assert sorted(total.requests for total in totals) == [1, 2]
+    assert {total.list_cost for total in totals} == {"0.0025", "0.005"}
+
+
+def test_a_group_whose_name_is_not_known_comes_first(engine: Engine) -> None:
+    engine.store.add([finished("e1", request_model=None, response_model=None), finished("e2")])
+
+    totals = engine.ledger.totals(DAY, user_id=None, by=["model"])
+
+    assert [total.group for total in totals] == [(None,), ("gpt-4o-2024-08-06",)]
+
+
+def test_a_day_before_1970_is_a_day_as_well(engine: Engine) -> None:
+    time = datetime(1969, 12, 31, 23, 59, tzinfo=UTC)
+    engine.store.add([finished(event_time=time)])
+
+    period = Period(time, DAY.until)
+    assert engine.ledger.totals(period, user_id=None, by=["day"])[0].group == ("1969-12-31",)
+    assert rows(engine, period)[0]["event_time"] == time
+
+
+def test_an_empty_ledger_has_no_records_and_one_total_of_nothing(engine: Engine) -> None:
+    nothing = UsageTotal(
+        group=(),
+        requests=0,
+        input_tokens=0,
+        cache_read_input_tokens=0,
+        output_tokens=0,
+        reasoning_output_tokens=0,
+        list_cost="0",
+        unpriced=0,
+        estimated=0,
+        open=0,
+        errors=0,
+    )
+
+    for _ in range(2):
+        engine.ledger.check()
+        assert rows(engine) == []
+        assert engine.ledger.totals(DAY, user_id=None, by=["user"]) == []
+        assert engine.ledger.totals(DAY, user_id=None, by=[]) == [nothing]
+        engine.store.check()  # from here on there is a ledger, and it is as empty
+
+
+def test_nothing_to_add_is_nothing_refused(engine: Engine) -> None:
+    assert engine.store.add([]) == {}
