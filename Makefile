@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FUNCTIONS := proxy usage_sink log_view
+DEPLOY := PYTHONPATH=src $(BIN)/python deploy/deploy.py
+ACCESS_FILE ?= access.toml
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z_%\/-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +36,21 @@ bench: $(VENV)/.dev ## Measure every figure that the README states
 lock: $(VENV)/.dev ## Write requirements/*.txt anew from pyproject.toml
 	$(BIN)/python requirements/lock.py
 
+plan-check: $(VENV)/.dev ## Look: Terraform and make deploy, without a cloud; changes nothing
+	@$(BIN)/python -m pytest tests/terraform tests/deploy $(PYTEST_ARGS)
+
+deploy: build $(VENV)/bin/python ## Ship all functions to Google Cloud, after `terraform apply`
+	@$(DEPLOY) deploy
+
+deploy-%: build/% $(VENV)/bin/python ## Ship one: deploy-proxy, deploy-usage_sink, deploy-log_view
+	@$(DEPLOY) deploy $*
+
+secrets: $(VENV)/bin/python ## Send OpenAI's key (OPENAI_API_KEY, a pipe or a prompt) to its secret
+	@$(DEPLOY) secrets
+
+access: $(VENV)/bin/python ## Send the access file (ACCESS_FILE, default access.toml) to its secret
+	@$(DEPLOY) access $(ACCESS_FILE)
+
 clean: ## Remove what the other targets made; keeps data/
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 
@@ -63,4 +80,4 @@ build/%: FORCE
 	@find $@ -name __pycache__ -prune -exec rm -rf {} +
 
 FORCE:
-.PHONY: help install run test build check format bench lock clean FORCE
+.PHONY: help install run test build check format bench lock plan-check deploy secrets access clean FORCE

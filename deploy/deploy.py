@@ -1,0 +1,221 @@
+"""Ships what Terraform leaves out: the functions' code, and the secrets' values. Run by make.
+
+    deploy.py deploy [FUNCTION ...]    build/FUNCTION/ -> Google Cloud; all three without a name
+    deploy.py secrets                  OpenAI's key, from OPENAI_API_KEY, a pipe or a prompt without echo
+    deploy.py access FILE              the access file, once it is known to be a good one
+
+Only the standard library and gcloud. What is where comes from `terraform output`, so it is said in one place.
+"""
+# ruff: noqa: INP001, T201, S603 - a script beside the package; it prints; it runs gcloud and terraform by design
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openai_proxy.access import Access, AccessFileError
+
+ROOT = Path(__file__).parents[1]
+FUNCTIONS = ("proxy", "usage_sink", "log_view")
+_HEALTH_SECONDS = 120.0
+_PAUSE_SECONDS = 2.0
+
+
+class DeployError(Exception):
+    """What stands in the way, and what to do, in one line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Terraform's `deploy` output: what was made, and where."""
+
+    project: str
+    region: str
+    runtime: str
+    build_account: str
+    public: bool
+    proxy_url: str
+    functions: Mapping[str, str]
+    secrets: Mapping[str, str]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line says; 1 and one line on standard error when it cannot be done."""
+    parser = argparse.ArgumentParser(prog="deploy.py", description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("deploy").add_argument("functions", nargs="*", choices=[*FUNCTIONS, []])
+    commands.add_parser("secrets")
+    commands.add_parser("access").add_argument("file", type=Path)
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.command == "deploy":
+            deploy(chosen.functions or FUNCTIONS)
+        elif chosen.command == "secrets":
+            put_openai_key()
+        else:
+            put_access_file(chosen.file)
+    except DeployError as error:
+        print(f"{chosen.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def deploy(names: Sequence[str]) -> None:
+    """Build and start the named functions, all at a time; return when the proxy says that all is well.
+
+    Raises:
+        DeployError: something is missing, a build failed, or the proxy is not well afterwards.
+    """
+    deployment = _ready()
+    print(f"Shipping {', '.join(names)} to {deployment.project} ({deployment.region}); this takes some minutes ...")
+    with ThreadPoolExecutor(len(names)) as pool:
+        failures = [failure for failure in pool.map(lambda name: _ship(deployment, name), names) if failure]
+    if failures:
+        raise DeployError("\n".join(failures))
+    _await_health(deployment)
+    url = deployment.proxy_url
+    print(
+        f"\n  OPENAI_BASE_URL={url}/v1\n  page: {url}/log\n\n"
+        "Next, if that is not done yet: make secrets (OpenAI's key), then\n"
+        "openai-proxy user add NAME --data-dir . (writes ./access.toml) and make access (who may call)."
+    )
+
+
+def put_openai_key() -> None:
+    """Make OpenAI's key the newest version of its secret; the proxy takes it without a redeploy.
+
+    Raises:
+        DeployError: no deployment, or no key was given.
+    """
+    deployment = _ready()
+    key = os.environ.get("OPENAI_API_KEY", "")
+    if not key:
+        key = getpass.getpass("OpenAI API key (is not shown): ") if sys.stdin.isatty() else sys.stdin.readline()
+    key = key.strip()
+    if not key or any(character.isspace() or not character.isprintable() for character in key):
+        raise DeployError("that is no key: expected one word, in OPENAI_API_KEY, piped in, or typed")
+    _add_version(deployment, "openai_api_key", key)
+
+
+def put_access_file(path: Path) -> None:
+    """Make the file the newest version of its secret, if the proxy could use it.
+
+    Raises:
+        DeployError: no deployment, no such file, or not an access file.
+    """
+    try:
+        text = path.read_text("utf-8")
+        users = Access.parse(text).users
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeployError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    except AccessFileError as error:
+        raise DeployError(f"{path} was not sent: {error}") from None
+    _add_version(_ready(), "access_file", text)
+    print(f"{len(users)} users; in force within a minute, without a redeploy.")
+
+
+def _ready() -> Deployment:
+    """The deployment, once it is sure that there is one and that gcloud may act on it."""
+    if shutil.which("gcloud") is None:
+        raise DeployError("gcloud is not found; install it: https://cloud.google.com/sdk/docs/install")
+    deployment = _deployment()
+    if _run("gcloud", "auth", "print-access-token").returncode:
+        raise DeployError("gcloud is not signed in; run: gcloud auth login")
+    return deployment
+
+
+def _deployment() -> Deployment:
+    folder = os.environ.get("TERRAFORM_DIR") or str(ROOT / "terraform")
+    if shutil.which("terraform") is None:
+        raise DeployError("terraform is not found; install it: https://developer.hashicorp.com/terraform/install")
+    result = _run("terraform", f"-chdir={folder}", "output", "-json")
+    outputs: dict[str, Any] = json.loads(result.stdout) if result.returncode == 0 else {}
+    if "deploy" not in outputs:
+        raise DeployError("nothing is deployed to yet; run: terraform -chdir=terraform apply (docs/deploy.md)")
+    return Deployment(**outputs["deploy"]["value"])
+
+
+def _ship(deployment: Deployment, name: str) -> str | None:
+    """Upload and build one function; None, or why it failed.
+
+    Only what is built is named, so that gcloud's update mask is build_config.* and every other setting stays
+    Terraform's. `--trigger-http` would add event_trigger to the mask.
+    """
+    begun = time.monotonic()
+    result = _run(
+        "gcloud", "functions", "deploy", deployment.functions[name],
+        "--gen2", "--quiet",
+        f"--project={deployment.project}",
+        f"--region={deployment.region}",
+        f"--source={ROOT / 'build' / name}",
+        f"--runtime={deployment.runtime}",
+        f"--entry-point={name}",
+        f"--build-service-account={deployment.build_account}",
+    )  # fmt: skip
+    if result.returncode:
+        return f"{name} was not shipped; gcloud says:\n{result.stderr.strip()}"
+    print(f"  {name}: {time.monotonic() - begun:.0f} s")
+    return None
+
+
+def _await_health(deployment: Deployment) -> None:
+    """Ask until the proxy answers that everything it needs is reachable.
+
+    /health, not /healthz: Cloud Run keeps some paths that end in z for itself
+    (https://cloud.google.com/run/docs/known-issues, reserved URL paths).
+    """
+    headers = {}
+    if not deployment.public:  # Authorization is left to the proxy's own keys
+        identity = _run("gcloud", "auth", "print-identity-token").stdout.strip()
+        headers["X-Serverless-Authorization"] = f"Bearer {identity}"
+    request = urllib.request.Request(f"{deployment.proxy_url}/health", headers=headers)  # noqa: S310 - Terraform's URL
+    deadline = time.monotonic() + float(os.environ.get("HEALTH_SECONDS") or _HEALTH_SECONDS)
+    while True:
+        status, body = _get(request)
+        if status == 200:  # noqa: PLR2004 - OK
+            return
+        if time.monotonic() > deadline:
+            raise DeployError(f"shipped, but {request.full_url} is not well ({status}): {body}")
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _get(request: urllib.request.Request) -> tuple[int | None, str]:
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - Terraform's URL
+            return answer.status, answer.read(4096).decode("utf-8", "replace")
+    except urllib.error.HTTPError as answer:
+        return answer.code, answer.read(4096).decode("utf-8", "replace")
+    except OSError as error:
+        return None, str(error)
+
+
+def _add_version(deployment: Deployment, secret: str, value: str) -> None:
+    name = deployment.secrets[secret]
+    result = _run(
+        "gcloud", "secrets", "versions", "add", name, f"--project={deployment.project}", "--data-file=-", "--quiet",
+        stdin=value,
+    )  # fmt: skip
+    if result.returncode:
+        raise DeployError(f"{name} got no new version; gcloud says: {result.stderr.strip()}")
+    print(f"{name}: a new version is the latest now.")
+
+
+def _run(*command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
