@@ -1,0 +1,76 @@
+"""Entry point of log_view: HTTP in, HTTP out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+import os
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import flask
+import functions_framework
+
+from openai_proxy import bootstrap, page_text
+from openai_proxy.log_view import LogView
+from openai_proxy.page_exchange import Question
+from openai_proxy.sessions import COOKIE
+
+_STATIC = {path.name: path.read_bytes() for path in Path(__file__).with_name("static").iterdir()}
+_STATIC_URL = "/log/static/"
+
+
+@functions_framework.http
+def log_view(request: flask.Request) -> flask.Response:
+    """Serve the page at /log, its files, and /healthz."""
+    if request.path.startswith(_STATIC_URL):
+        return _static(request)
+    answer = _log_view().answer(_question(request), datetime.now(UTC))
+    if answer.template is not None:
+        response = flask.make_response(flask.render_template(answer.template, text=page_text, **answer.context))
+    elif answer.json is not None:
+        response = flask.Response(json.dumps(answer.json), mimetype="application/json")
+    else:
+        response = flask.Response(answer.text)
+    response.status_code = answer.status
+    response.headers.update(answer.headers)
+    return response
+
+
+@cache
+def _log_view() -> LogView:
+    """The read side of this worker, made after the fork."""
+    return bootstrap.log_view(os.environ)
+
+
+def _question(request: flask.Request) -> Question:
+    headers = request.headers
+    scheme = headers.get("X-Forwarded-Proto", request.scheme).partition(",")[0].strip()
+    return Question(
+        method=request.method,
+        path=request.path,
+        base_url=f"{scheme}://{headers.get('X-Forwarded-Host') or headers.get('Host', '')}",
+        query=request.args.to_dict(),
+        form=request.form.to_dict(),
+        accept=headers.get("Accept", ""),
+        authorization=headers.get("Authorization"),
+        session=request.cookies.get(COOKIE),
+        origin=headers.get("Origin"),
+        fetch_site=headers.get("Sec-Fetch-Site"),
+    )
+
+
+def _static(request: flask.Request) -> flask.Response:
+    """One of the files beside this one, looked up by name only, so that no path leads elsewhere."""
+    content = _STATIC.get(request.path.removeprefix(_STATIC_URL))
+    if content is None or request.method not in {"GET", "HEAD"}:
+        return flask.Response(status=404)
+    response = flask.Response(content, mimetype=mimetypes.guess_type(request.path)[0])
+    response.headers["Cache-Control"] = "public, max-age=300"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    # by content: the platform's builder gives all files one modification time
+    response.set_etag(hashlib.sha256(content).hexdigest()[:16])
+    response.make_conditional(request)
+    return response

@@ -1,0 +1,174 @@
+"""`/log`: who is reading, whose usage they may see, and in which form they get it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import chain
+from typing import Protocol
+
+from openai_proxy.access import Access, AccessFileError, Caller
+from openai_proxy.csv_cells import csv_chunks
+from openai_proxy.page_exchange import Answer, Question, RefusedError, refusal, see_page
+from openai_proxy.periods import NAMES, PeriodError, parse_period
+from openai_proxy.ports import Period, StoreError, UsageLedger
+from openai_proxy.sessions import Session, Sessions, set_cookie
+from openai_proxy.structured_log import log
+from openai_proxy.usage_report import UsageReport
+
+LATEST = 50
+DAYS = 62  # on the page; JSON and CSV have all
+_FORMATS = ("html", "json", "csv")
+_METHODS: Mapping[str, tuple[str, ...]] = {
+    "/log": ("GET", "HEAD"),
+    "/log/sign-in": ("GET", "HEAD", "POST"),
+    "/log/sign-out": ("GET", "HEAD", "POST"),
+    "/healthz": ("GET", "HEAD"),
+}
+_UNREADABLE = (
+    "The ledger cannot be read right now. Nothing is lost: requests go on being recorded."
+    " Try again in a minute; if this stays, tell whoever runs this proxy to look at what log_view logged."
+)
+
+
+class AccessSource(Protocol):
+    """Knows who may call, now."""
+
+    def current(self) -> Access:
+        """The access file's newest good version; `AccessFileError` where there is none."""
+
+
+class LogView:
+    """Answers every request to `/log`; keeps nothing between two of them."""
+
+    def __init__(
+        self, ledger: UsageLedger, access: AccessSource, *, session_secret: str, demo_upstream: bool = False
+    ) -> None:
+        self._ledger = ledger
+        self._access = access
+        self._sessions = Sessions(session_secret)
+        self._demo_upstream = demo_upstream
+
+    def answer(self, question: Question, now: datetime) -> Answer:
+        """Answer one request; `now` is aware UTC."""
+        try:
+            return self._route(question, now).guarded()
+        except RefusedError as error:
+            refused = error
+        except PeriodError as error:
+            refused = RefusedError(400, f"{error}.", code="invalid_period")
+        except (StoreError, AccessFileError) as error:
+            log("ERROR", "log_view cannot read what it needs", error=str(error))
+            refused = RefusedError(503, _UNREADABLE, code="ledger_unreachable", Retry_After="5")
+        return refusal(question, refused, demo_upstream=self._demo_upstream).guarded()
+
+    def _route(self, question: Question, now: datetime) -> Answer:
+        path = question.path.rstrip("/")
+        methods = _METHODS.get(path)
+        if methods is None:
+            raise RefusedError(404, "There is nothing at this address; the page is /log.", code="not_found")
+        if question.method not in methods:
+            text = f"{path} answers {' and '.join(methods)} only."
+            raise RefusedError(405, text, code="method_not_allowed", Allow=", ".join(methods))
+        if path == "/healthz":
+            return self._health()
+        if path == "/log":
+            return self._usage(question, now)
+        if question.method != "POST":
+            return see_page()  # somebody reloads or bookmarks what a form answered
+        if question.is_cross_site:
+            raise RefusedError(403, "This form was sent from another site. Open /log and try again.", code="csrf")
+        if path == "/log/sign-in":
+            return self._sign_in(question, now)
+        return see_page(set_cookie("", secure=question.is_secure))
+
+    def _health(self) -> Answer:
+        found = {"ledger": "ok"}
+        try:
+            self._ledger.check()
+        except StoreError as error:
+            found["ledger"] = str(error) or "unreachable"
+        try:
+            self._access.current()
+        except AccessFileError as error:
+            found["access_file"] = str(error)
+        return Answer(status=200 if found == {"ledger": "ok"} else 503, json=found)
+
+    def _sign_in(self, question: Question, now: datetime) -> Answer:
+        # UserName takes a key, and a plain name where the owner allows that (DESIGN 5)
+        caller = self._access.current().authenticate(f"UserName {question.form.get('key', '')}", now)
+        if caller is None:
+            raise RefusedError(401, "This key is not valid. Check that you pasted all of it.", code="invalid_api_key")
+        sealed = self._sessions.seal(Session(caller.user_id, caller.key_id))
+        return see_page(set_cookie(sealed, secure=question.is_secure))
+
+    def _reader(self, question: Question, now: datetime) -> Caller:
+        access = self._access.current()
+        if question.authorization is not None:
+            caller = access.authenticate(question.authorization, now)
+            if caller is None:
+                raise RefusedError(401, "The key in the Authorization header is not valid.", code="invalid_api_key")
+            return caller
+        if not question.session:
+            text = "Sign in with your key, or send it: Authorization: Bearer YOUR_KEY."
+            raise RefusedError(401, text, code="missing_api_key")
+        session = self._sessions.open(question.session, now)
+        caller = session.caller(access, now) if session else None
+        if caller is None:
+            forget = set_cookie("", secure=question.is_secure)
+            raise RefusedError(401, "You were signed out. Sign in again.", code="session_ended", Set_Cookie=forget)
+        return caller
+
+    def _usage(self, question: Question, now: datetime) -> Answer:
+        reader = self._reader(question, now)
+        form = question.query.get("format") or ("html" if question.wants_page else "json")
+        if form not in _FORMATS:
+            raise RefusedError(400, f"format must be one of {', '.join(_FORMATS)}.", code="invalid_format")
+        name, period = parse_period(question.query, now)
+        user_id: str | None = reader.user_id
+        if reader.role == "admin":
+            user_id = question.query.get("user") or None
+        if form == "csv":
+            return self._csv(period, user_id)
+        report = self._report(period, user_id, is_admin=reader.role == "admin")
+        if form == "json":
+            return Answer(json=report.to_json())
+        return Answer(
+            template="usage.html",
+            context={
+                "report": report,
+                "reader": reader,
+                "users": self._users(report) if reader.role == "admin" else (),
+                "period_name": name,
+                "period_names": NAMES,
+                "base_url": question.base_url,
+                "demo_upstream": self._demo_upstream,
+                "latest_limit": LATEST,
+                "day_limit": DAYS,
+            },
+        )
+
+    def _report(self, period: Period, user_id: str | None, *, is_admin: bool) -> UsageReport:
+        return UsageReport(
+            period=period,
+            user_id=user_id,
+            by_day_and_model=self._ledger.totals(period, user_id=user_id, by=("day", "model")),
+            by_user=self._ledger.totals(period, user_id=user_id, by=("user",)) if is_admin else None,
+            latest=list(self._ledger.records(period, user_id=user_id, limit=LATEST)),
+        )
+
+    def _users(self, report: UsageReport) -> list[str]:
+        """Whom an admin may choose: everybody of the access file, and who is in the ledger only."""
+        seen = {str(total.group[0]) for total in report.by_user or ()} | {report.user_id or ""}
+        return sorted((seen | self._access.current().users.keys()) - {""})
+
+    def _csv(self, period: Period, user_id: str | None) -> Answer:
+        records = iter(self._ledger.records(period, user_id=user_id, limit=None))
+        first = next(records, None)  # an unreadable ledger must be known before the status is sent
+        return Answer(
+            headers={
+                "Content-Type": "text/csv; charset=utf-8",
+                "Content-Disposition": f'attachment; filename="usage_{period.since:%Y%m%d}_{period.until:%Y%m%d}.csv"',
+            },
+            text=csv_chunks(records if first is None else chain([first], records)),
+        )

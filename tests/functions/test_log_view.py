@@ -1,0 +1,225 @@
+"""log_view as it is deployed: its own process, HTTP, a SQLite ledger, an access file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import requests
+
+from made_usage import month, usage_record
+from openai_proxy.sessions import COOKIE
+from page_serving import PageServing, page_serving
+from serving import wait_for
+
+NOW = datetime.now(UTC)
+HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
+FORMULA = '=HYPERLINK("https://evil.example","A1")'
+BROWSER = {"Accept": "text/html"}
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[PageServing]:
+    made = [record for record in month(NOW) if record.event.user_id != "linus"]
+    odd = [
+        usage_record("hostile", NOW, "ada", HOSTILE),
+        usage_record("formula", NOW, "ada", FORMULA),
+        usage_record("late", NOW, "linus"),
+    ]
+    with page_serving([*made, *odd], ["boss", "ada", "linus", "newcomer"]) as one:
+        yield one
+
+
+def get(page: PageServing, path: str, user: str | None = None, **headers: str) -> requests.Response:
+    if user:
+        headers["Authorization"] = f"Bearer {page.keys[user]}"
+    return requests.get(page.root + path, headers=headers, timeout=30, allow_redirects=False)
+
+
+def test_healthz_is_well(page: PageServing) -> None:
+    answer = get(page, "/healthz")
+
+    assert (answer.status_code, answer.json()) == (200, {"ledger": "ok"})
+
+
+def test_a_browser_signs_in_looks_and_signs_out(page: PageServing) -> None:
+    with requests.Session() as browser:
+        browser.headers.update(BROWSER)
+        stranger = browser.get(f"{page.root}/log", timeout=30)
+        assert (stranger.status_code, 'type="password"' in stranger.text) == (401, True)
+
+        own = {"Origin": page.root}
+        wrong = browser.post(f"{page.root}/log/sign-in", {"key": "sk-op-wrong"}, headers=own, timeout=30)
+        assert wrong.status_code == 401
+        assert "This key is not valid." in wrong.text
+        assert "sk-op-wrong" not in wrong.text
+
+        key = page.keys["linus"]
+        seen = browser.post(f"{page.root}/log/sign-in", {"key": key}, headers=own, timeout=30)
+        assert (seen.status_code, seen.url) == (200, f"{page.root}/log")
+        assert "Your usage" in seen.text
+        assert key not in seen.text
+        assert {cookie.name for cookie in browser.cookies} == {COOKIE}
+
+        gone = browser.post(f"{page.root}/log/sign-out", headers=own, timeout=30)
+        assert gone.status_code == 401
+        assert not browser.cookies
+    assert key not in page.log
+
+
+def test_a_form_from_another_site_is_refused(page: PageServing) -> None:
+    answer = requests.post(
+        f"{page.root}/log/sign-in",
+        {"key": page.keys["ada"]},
+        headers={**BROWSER, "Origin": "https://evil.example"},
+        timeout=30,
+        allow_redirects=False,
+    )
+
+    assert (answer.status_code, "Set-Cookie" in answer.headers) == (403, False)
+
+
+def test_the_browsers_own_address_comes_from_the_proxy(page: PageServing) -> None:
+    forwarded = {"X-Forwarded-Host": "usage.example.com", "X-Forwarded-Proto": "https"}
+
+    answer = requests.post(
+        f"{page.root}/log/sign-in",
+        {"key": page.keys["ada"]},
+        headers={**BROWSER, **forwarded, "Origin": "https://usage.example.com"},
+        timeout=30,
+        allow_redirects=False,
+    )
+    first = get(page, "/log", "newcomer", **BROWSER, **forwarded)
+
+    assert answer.status_code == 303
+    assert answer.headers["Set-Cookie"].endswith("; HttpOnly; SameSite=Lax; Secure")
+    assert "OPENAI_BASE_URL=https://usage.example.com/v1" in first.text
+
+
+def test_a_member_gets_json_of_their_own_usage_whatever_is_asked(page: PageServing) -> None:
+    answer = get(page, "/log?user=ada&user_id=ada&period=all", "linus").json()
+
+    assert answer["user_id"] == "linus"
+    assert [record["event_id"] for record in answer["latest"]] == ["late"]
+    assert answer["totals"]["list_cost"] == "0.0028"
+
+
+def test_an_admin_gets_everybody_as_page_json_and_csv(page: PageServing) -> None:
+    html = get(page, "/log?period=all", "boss", **BROWSER)
+    said = get(page, "/log?period=all&format=json", "boss").json()
+    lines = list(csv.DictReader(io.StringIO(get(page, "/log?period=all&format=csv", "boss").text, newline="")))
+
+    assert html.status_code == 200
+    assert "Everybody’s usage" in html.text  # noqa: RUF001 - the page's own apostrophe
+    assert f"{said['totals']['requests']:,}" in html.text
+    assert said["totals"]["requests"] == len(lines)
+    assert sum(total["requests"] for total in said["by_user"]) == len(lines)
+    assert len({line["event_id"] for line in lines}) == len(lines)
+    assert len(said["latest"]) == 50
+
+
+def test_hostile_names_are_escaped_in_the_page_and_disarmed_in_csv(page: PageServing) -> None:
+    html = get(page, "/log?period=today", "ada", **BROWSER)
+    lines = csv.DictReader(io.StringIO(get(page, "/log?format=csv", "ada").text, newline=""))
+    models = {line["response_model"] for line in lines}
+
+    assert "<script" not in html.text
+    assert "<img src=x" not in html.text
+    assert "{{7*7}}" in html.text
+    assert "'" + FORMULA in models
+    assert FORMULA not in models
+
+
+def test_hostile_parameters_are_escaped(page: PageServing) -> None:
+    answer = get(page, '/log?user="><script>alert(1)</script>&since=2026-01-01', "boss", **BROWSER)
+
+    assert answer.status_code == 200
+    assert "<script" not in answer.text
+
+
+def test_no_page_has_a_script_or_an_inline_style(page: PageServing) -> None:
+    for path, user in (("/log", "boss"), ("/log", "newcomer"), ("/log", None), ("/log/nowhere", None)):
+        answer = get(page, path, user, **BROWSER)
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert "<script" not in answer.text
+        assert "style=" not in answer.text
+        assert " on" + "click=" not in answer.text
+
+
+def test_a_bad_date_is_a_clear_sentence_on_page_and_in_json(page: PageServing) -> None:
+    html = get(page, "/log?since=soon", "ada", **BROWSER)
+    said = get(page, "/log?since=soon", "ada")
+
+    assert (html.status_code, said.status_code) == (400, 400)
+    assert "since must be a date, as 2026-01-31" in html.text
+    assert said.json()["error"]["message"].startswith("since must be a date, as 2026-01-31")
+
+
+@pytest.mark.parametrize("since", ["0001-01-01", "2026-11-01T00:00:00+01:00", "1969-12-31T23:59:59.999999Z"])
+def test_far_dates_are_answered(page: PageServing, since: str) -> None:
+    answer = get(page, f"/log?since={since}&until=9999-12-31", "linus", **BROWSER)
+
+    assert answer.status_code == 200
+
+
+def test_a_revoked_member_is_signed_out(page: PageServing) -> None:
+    with requests.Session() as browser:
+        browser.headers.update(BROWSER)
+        browser.post(f"{page.root}/log/sign-in", {"key": page.keys["ada"]}, timeout=30)
+        assert browser.get(f"{page.root}/log", timeout=30).status_code == 200
+
+        page.write_access(without="ada")
+        try:
+            wait_for("the page to sign out", lambda: browser.get(f"{page.root}/log", timeout=30).status_code == 401)
+            assert not browser.cookies
+        finally:
+            page.write_access()
+            wait_for("the key to work again", lambda: get(page, "/log", "ada").status_code == 200)
+
+
+def test_static_files_are_cached_by_their_content(page: PageServing) -> None:
+    style = get(page, "/log/static/style.css")
+    again = get(page, "/log/static/style.css", **{"If-None-Match": style.headers["ETag"]})
+
+    assert style.headers["Content-Type"] == "text/css; charset=utf-8"
+    assert "max-age" in style.headers["Cache-Control"]
+    assert len(style.content) < 8 * 1024
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "../main.py", "%2e%2e/main.py", "..%2fmain.py", "/etc/passwd", "style.css/"]
+)
+def test_no_path_leads_out_of_the_static_folder(page: PageServing, name: str) -> None:
+    prepared = requests.Request("GET", page.root).prepare()
+    prepared.url = f"{page.root}/log/static/{name}"
+
+    with requests.Session() as session:
+        answer = session.send(prepared, timeout=30)
+
+    assert answer.status_code in {401, 404}  # a path that the client itself shortened is another page
+    assert b"functions_framework" not in answer.content
+
+
+def test_a_head_request_has_no_body(page: PageServing) -> None:
+    answer = requests.head(f"{page.root}/log", headers={"Authorization": f"Bearer {page.keys['ada']}"}, timeout=30)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_an_unreadable_ledger_is_a_page_that_says_what_to_do() -> None:
+    records = [usage_record("e1", NOW - timedelta(days=1), "ada")]
+    with page_serving(records, ["ada"], demo=True) as page:
+        assert "not from OpenAI" in get(page, "/log", "ada", **BROWSER).text
+
+        for file in page.folder.glob("ledger.db*"):
+            file.write_bytes(b"this is no database" * 1000)
+        answer = get(page, "/log", "ada", **BROWSER)
+
+        assert answer.status_code == 503
+        assert "Nothing is lost" in answer.text
+        assert "database" not in answer.text
+        assert get(page, "/healthz").status_code == 503

@@ -1,0 +1,63 @@
+"""A ledger in memory, for tests that need no file: the port's behaviour, or a failure at will."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from openai_proxy.ports import GroupBy, Period, StoreError, UsageTotal
+from openai_proxy.records import UsageRecord
+
+_COLUMNS = {"user": "user_id", "team": "team_id", "key": "key_id", "operation": "operation_name"}
+
+
+@dataclass(slots=True)
+class MemoryLedger:
+    kept: Sequence[UsageRecord] = ()
+    broken: bool = False
+    asked_user_ids: list[str | None] = field(default_factory=list)
+
+    def records(self, period: Period, *, user_id: str | None, limit: int | None) -> Iterator[Mapping[str, Any]]:
+        self.check()
+        self.asked_user_ids.append(user_id)
+        rows = sorted((record.row() for record in self.kept), key=lambda row: row["event_time"], reverse=True)
+        inside = [row for row in rows if period.since <= row["event_time"] < period.until]
+        yield from [row for row in inside if user_id in {None, row["user_id"]}][:limit]
+
+    def totals(self, period: Period, *, user_id: str | None, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
+        groups: dict[tuple[str | None, ...], list[Mapping[str, Any]]] = {}
+        for row in self.records(period, user_id=user_id, limit=None):
+            groups.setdefault(tuple(_value(row, name) for name in by), []).append(row)
+        return [_total(group, rows) for group, rows in sorted(groups.items(), key=lambda item: str(item[0]))]
+
+    def check(self) -> None:
+        if self.broken:
+            raise StoreError("the ledger was told to fail")
+
+
+def _value(row: Mapping[str, Any], name: GroupBy) -> str | None:
+    if name == "day":
+        return f"{row['event_time']:%Y-%m-%d}"
+    found: str | None = row["response_model"] or row["request_model"] if name == "model" else row[_COLUMNS[name]]
+    return found
+
+
+def _total(group: tuple[str | None, ...], rows: Sequence[Mapping[str, Any]]) -> UsageTotal:
+    def tokens(name: str) -> int:
+        return sum(row[name] or 0 for row in rows)
+
+    return UsageTotal(
+        group=group,
+        requests=len(rows),
+        input_tokens=tokens("input_tokens"),
+        cache_read_input_tokens=tokens("cache_read_input_tokens"),
+        output_tokens=tokens("output_tokens"),
+        reasoning_output_tokens=tokens("reasoning_output_tokens"),
+        list_cost=format(sum((row["list_cost"] or Decimal(0) for row in rows), Decimal(0)), "f"),
+        unpriced=sum(not row["priced"] for row in rows),
+        estimated=sum(row["usage_source"] == "estimated" for row in rows),
+        open=sum(row["event_type"] == "started" for row in rows),
+        errors=sum(bool(row["error_type"]) or (row["http_status_code"] or 0) >= 400 for row in rows),
+    )

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openai_proxy.periods import BEGINNING, PeriodError, parse_period
+from openai_proxy.ports import Period
+
+NOW = datetime(2026, 11, 23, 20, 52, 23, tzinfo=UTC)
+TOMORROW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def day(year: int, month: int, day_of_month: int) -> datetime:
+    return datetime(year, month, day_of_month, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name", "since"),
+    [
+        ({}, "30d", day(2026, 10, 25)),
+        ({"period": ""}, "30d", day(2026, 10, 25)),
+        ({"period": "today"}, "today", day(2026, 11, 23)),
+        ({"period": "7d"}, "7d", day(2026, 11, 17)),
+        ({"period": "month"}, "month", day(2026, 11, 1)),
+        ({"period": "all"}, "all", BEGINNING),
+        ({"period": "7d", "since": "2026-11-20"}, None, day(2026, 11, 20)),
+    ],
+)
+def test_a_period_ends_with_the_present_day(parameters: dict[str, str], name: str | None, since: datetime) -> None:
+    assert parse_period(parameters, NOW) == (name, Period(since, TOMORROW))
+
+
+def test_the_day_is_the_utc_day_wherever_the_clock_stands() -> None:
+    evening = NOW.astimezone(timezone(timedelta(hours=9)))
+
+    assert parse_period({"period": "today"}, evening)[1] == Period(day(2026, 11, 23), TOMORROW)
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-01-31", day(2026, 1, 31)),
+        (" 2026-01-31 ", day(2026, 1, 31)),
+        ("2026-01-31T12:30:00Z", datetime(2026, 1, 31, 12, 30, tzinfo=UTC)),
+        ("2026-01-31t12:30z", datetime(2026, 1, 31, 12, 30, tzinfo=UTC)),
+        ("2026-01-31T12:30:00.25+02:00", datetime(2026, 1, 31, 10, 30, 0, 250_000, tzinfo=UTC)),
+        ("2026-01-31T12:30:00 02:00", datetime(2026, 1, 31, 10, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_bound_is_a_date_or_a_time_with_its_zone(text: str, time: datetime) -> None:
+    assert parse_period({"until": text}, NOW) == (None, Period(BEGINNING, time))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "word"),
+    [
+        ({"period": "year"}, "period"),
+        ({"since": "yesterday"}, "since"),
+        ({"since": "2026-02-30"}, "since"),
+        ({"until": "2026-01-31T12:00:00"}, "until"),
+        ({"until": "20260131"}, "until"),
+        ({"until": "0001-01-01T00:00:00+10:00"}, "until"),
+        ({"since": "٢٠٢٦-01-01"}, "since"),
+        ({"since": "2026-02-01", "until": "2026-02-01"}, "before"),
+        ({"since": "2100-02-01"}, "before"),
+    ],
+)
+def test_what_is_no_period_is_refused_with_the_parameter_named(parameters: dict[str, str], word: str) -> None:
+    with pytest.raises(PeriodError, match=word):
+        parse_period(parameters, NOW)
+
+
+@given(st.dictionaries(st.sampled_from(["period", "since", "until"]), st.text() | st.datetimes().map(str)))
+def test_any_parameters_give_a_period_or_a_reason(parameters: dict[str, str]) -> None:
+    try:
+        _, period = parse_period(parameters, NOW)
+    except PeriodError:
+        return
+    assert period.since < period.until
