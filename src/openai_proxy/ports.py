@@ -69,7 +69,8 @@ class UsageTotal:
     """Sums over one group of final records; `group` has one value for each name grouped by, in that order.
 
     `list_cost` is decimal text (USD): the sum over the priced ones. `unpriced`, `estimated`, `open` and `errors` count
-    requests. The token sums leave out what is not known.
+    requests; an open one is also unpriced, an error has an `error_type` or a status from 400. The token sums leave out
+    what is not known.
     """
 
     group: tuple[str | None, ...]
