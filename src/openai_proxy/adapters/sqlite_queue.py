@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS messages (
   next_attempt_time INTEGER NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0,
   last_error TEXT
-) STRICT;
+);
 CREATE INDEX IF NOT EXISTS messages_due ON messages (next_attempt_time, id);
 CREATE TABLE IF NOT EXISTS dead_letters (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -41,12 +41,12 @@ CREATE TABLE IF NOT EXISTS dead_letters (
   attempts INTEGER NOT NULL,
   dead_time INTEGER NOT NULL,
   reason TEXT NOT NULL
-) STRICT;
+);
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """
 _INSERT = "INSERT INTO messages (data, publish_time, next_attempt_time) VALUES "
-_LARGEST_COMMIT = 300  # messages: SQLite before 3.32 binds at most 999 values
+_LARGEST_COMMIT = 300  # messages; SQLite before 3.32 binds at most 999 values
 _Report = Callable[[QueueError | None], None]
 _DEAD_LETTER_SECONDS = 5.0  # the sink may wait: its caller delivers again
 
@@ -84,7 +84,8 @@ class SqliteQueue:
         self._writing: list[_Item] = []
         self._deadline: asyncio.TimerHandle | None = None
         self._hand_over: asyncio.Handle | None = None
-        self._writer = _Writer(path, timeout_seconds)
+        # The writer waits longer for a lock: what comes after it is given up unwritten, in place of written too late.
+        self._writer = _Writer(path, timeout_seconds * 2)
 
     async def publish(self, event: UsageEvent) -> None:
         """Return when the event is synced to disk.
@@ -204,7 +205,7 @@ class _Writer:
 
     def _commit(self, messages: list[bytes]) -> None:
         """Commit to the file that bears the name: SQLite would go on writing to one that was deleted or replaced."""
-        for _ in range(2):
+        while True:
             connection = self._connection or self._open()
             if messages:
                 now = time.time_ns() // 1_000_000
@@ -217,7 +218,6 @@ class _Writer:
             if self._file == file_identity(self._path):
                 return
             self._close()
-        raise OSError("the file is replaced again and again")
 
     def _open(self) -> sqlite3.Connection:
         self._connection = open_queue(self._path, self._busy_seconds, synchronous="FULL")
