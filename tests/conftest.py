@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from serving import CountingUpstream, running_upstream
+pytest.register_assert_rewrite("ledger_check", "serving")
+
+from serving import CountingUpstream, running_upstream  # noqa: E402 - registered before it is imported
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def assert_ledger_equals(served: Rows, records: Rows) -> None:
 
 
 def _assert_same(one: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    label = f"{one['method']} {one['path']} {one['model']}: upstream {one}, ledger {record}"
+    label = f"{one['method']} {one['path']} {one['model']}: upstream {one}\nledger {record}"
     if one["user"] is not None:
         assert record["user_id"] == one["user"], label
     if record["usage_source"] in _CUT_SHORT:

@@ -159,9 +159,15 @@ class Serving:
         return done.stdout
 
     def add_user(self, user_id: str, *more: str) -> str:
-        """A new user's key."""
+        """A new user's key, once the running proxy knows it."""
         added: dict[str, str] = json.loads(self.cli("user", "add", user_id, "--json", *more))
+        wait_for("the proxy to see the new key", lambda: self.lets_in(added["key"]))
         return added["key"]
+
+    def lets_in(self, key: str) -> bool:
+        """Whether a key is valid; asks for what is refused to everybody, so nothing is recorded."""
+        headers = {"authorization": f"Bearer {key}"}
+        return requests.get(self.base_url + "/nothing", headers=headers, timeout=30).status_code != 401
 
     def usage(self) -> list[dict[str, Any]]:
         """The ledger's final records."""

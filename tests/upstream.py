@@ -41,7 +41,7 @@ class Orders:
     liar: int = 0  # say that it is compressed, and it is not
     crlf: int = 0  # end lines with CR LF
     split: int = 0  # write each byte by itself
-    comments: int = 0  # a comment before each event
+    comments: int = 0  # a comment before each delta
     deltas: int | None = None  # this many content deltas
     big: int = 0  # bytes of filler: embeddings' data, a Response's last event
     incomplete: int = 0  # a Response ends as incomplete
@@ -122,7 +122,7 @@ class Upstream:
             event_id=request.headers.get("x-client-request-id"),
             method=request.method,
             path=request.path,
-            query=request.query_string,
+            query=request.rel_url.raw_query_string,
             team_key=request.headers.get("authorization") == f"Bearer {self._team_key}",
             headers={
                 name.lower(): "the team's" if name.lower() == "authorization" else value
@@ -244,7 +244,7 @@ class _Exchange:
         if given:
             self.served.billed = dataclasses.asdict(given.usage)
             self.served.tokens_sent = given.usage.output
-            self.served.response_model = given.model
+            self.served.response_model = None if self.served.path.endswith("/compact") else given.model  # as its body
         await asyncio.sleep(self.orders.slow / 1000)
         return await self._send(200, "application/json", self._plain(pieces))
 
@@ -334,7 +334,7 @@ class _Exchange:
             if self.orders.gate == number:
                 await self._gate.wait()
             await asyncio.sleep(self.orders.slow / 1000)
-            data = b": keep-alive\n\n" + event.data if self.orders.comments else event.data
+            data = b": keep-alive\n\n" + event.data if self.orders.comments and event.tokens else event.data
             if self.orders.crlf:
                 data = data.replace(b"\n", b"\r\n")
             for start in range(0, len(data), wire.PIECE_BYTES):

