@@ -1,0 +1,52 @@
+"""The documents say what is: settings, make targets, invariants, links."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from openai_proxy.endpoints import ENDPOINTS
+from openai_proxy.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+def test_the_readme_lists_exactly_the_settings_that_there_are() -> None:
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", README, re.MULTILINE))
+
+    assert documented == {field.name.upper() for field in fields(Settings)} | {"PORT", "DATA_DIR"}
+
+
+def test_the_readme_lists_exactly_the_endpoints_that_there_are() -> None:
+    documented = set(re.findall(r"^\| `([A-Z]+) (/v1/[^`]*)` \|", README, re.MULTILINE))
+
+    assert documented == {(endpoint.method, f"/v1{endpoint.path}") for endpoint in ENDPOINTS}
+
+
+def test_every_make_target_has_its_help() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z_-]+):", makefile, re.MULTILINE))
+    printed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    assert targets == set(re.findall(r"^  make ([a-z_-]+)", printed, re.MULTILINE))
+
+
+def test_every_invariant_names_a_test_that_exists() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    named = re.findall(r"`((?:unit|contract|functions|e2e|faults|packaging|browser|cloud)/test_\w+\.py)`", text)
+
+    assert named
+    assert [name for name in named if not (ROOT / "tests" / name).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]+)\)", document.read_text())
+
+    assert [link for link in links if not (document.parent / link).exists()] == []
