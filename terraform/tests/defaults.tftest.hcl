@@ -1,0 +1,64 @@
+# What somebody gets who names a project and an address, and nothing else.
+
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+}
+mock_provider "archive" {}
+
+variables {
+  project     = "acme-team"
+  alert_email = "ops@acme.example"
+}
+
+run "defaults" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for function in [google_cloudfunctions2_function.proxy, google_cloudfunctions2_function.usage_sink, google_cloudfunctions2_function.log_view] : function.service_config[0].min_instance_count == 0])
+    error_message = "a function keeps an idle instance"
+  }
+  assert {
+    condition     = google_bigquery_table.usage_records.deletion_protection && !google_bigquery_dataset.ledger.delete_contents_on_destroy
+    error_message = "the ledger can be destroyed without being asked for"
+  }
+  assert {
+    condition     = length(google_cloud_run_service_iam_member.proxy_public) == 1
+    error_message = "members need a Google account"
+  }
+}
+
+run "everything_chosen" {
+  command = plan
+
+  variables {
+    name                  = "second"
+    public                = false
+    openai_base_url       = "https://example.com/v1"
+    functions             = { log_view = { concurrency = 7 } }
+    ledger_retention_days = null
+    deletion_protection   = false
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.proxy.name == "second-proxy" && google_bigquery_dataset.ledger.dataset_id == "second"
+    error_message = "the name is not in every name"
+  }
+  assert {
+    condition     = length(google_cloud_run_service_iam_member.proxy_public) == 0
+    error_message = "public = false left the proxy public"
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.log_view.service_config[0].environment_variables["THREADS"] == "7" && google_cloudfunctions2_function.proxy.service_config[0].max_instance_request_concurrency == 80
+    error_message = "functions does not merge with its defaults"
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.proxy.service_config[0].environment_variables["OPENAI_BASE_URL"] == "https://example.com/v1"
+    error_message = "the proxy is not told where to forward to"
+  }
+  assert {
+    condition     = !google_bigquery_table.usage_records.deletion_protection && google_bigquery_dataset.ledger.delete_contents_on_destroy
+    error_message = "deletion_protection = false does not let the ledger go"
+  }
+}

@@ -1,0 +1,92 @@
+# Every wrong value is told before anything is made: each run has one for every variable that it names.
+
+mock_provider "google" {}
+mock_provider "archive" {}
+
+variables {
+  project     = "acme-team"
+  alert_email = "ops@acme.example"
+}
+
+run "wrong_1" {
+  command = plan
+
+  variables {
+    project                = "Acme Team"
+    alert_email            = "ops"
+    region                 = "us-central1-a"
+    name                   = "a"
+    openai_base_url        = "http://example.com/v1"
+    functions              = { proxy = { concurrency = 0 } }
+    ledger_retention_days  = 31
+    message_retention_days = 0
+    labels                 = { Team = "a" }
+  }
+
+  expect_failures = [var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
+}
+
+run "wrong_2" {
+  command = plan
+
+  variables {
+    project                = "123456789012"
+    alert_email            = "ops@acme"
+    region                 = "US"
+    name                   = "OpenAI"
+    openai_base_url        = ""
+    functions              = { proxy = { concurrency = 1001 } }
+    ledger_retention_days  = 90.5
+    message_retention_days = 32
+    labels                 = { team = "A B" }
+  }
+
+  expect_failures = [var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
+}
+
+run "wrong_3" {
+  command = plan
+
+  variables {
+    project                = "acme"
+    alert_email            = "a@b.example c@d.example"
+    name                   = "a-name-that-is-too-long"
+    functions              = { proxy = { cpu = 0.5 } }
+    ledger_retention_days  = 0
+    message_retention_days = 1.5
+  }
+
+  expect_failures = [var.project, var.alert_email, var.name, var.functions, var.ledger_retention_days, var.message_retention_days]
+}
+
+run "wrong_4" {
+  command = plan
+
+  variables {
+    name      = "ends-"
+    functions = { log_view = { memory = "512" } }
+  }
+
+  expect_failures = [var.name, var.functions]
+}
+
+run "wrong_5" {
+  command = plan
+
+  variables {
+    name      = "two--hyphens"
+    functions = { usage_sink = { min_instances = 3, max_instances = 2 } }
+  }
+
+  expect_failures = [var.name, var.functions]
+}
+
+run "wrong_6" {
+  command = plan
+
+  variables {
+    functions = { usage_sink = { concurrency = 1.5 } }
+  }
+
+  expect_failures = [var.functions]
+}
