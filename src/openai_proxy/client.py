@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from openai_proxy.headers import REQUEST_ID, Header
+from openai_proxy.headers import REQUEST_ID, Header, from_raw
 from openai_proxy.refusals import Refusal
 
 Scope = MutableMapping[str, Any]
@@ -32,9 +32,7 @@ class Client:
         self.scheme: str = scope.get("scheme", "http")
         self.raw_path: str = (scope.get("raw_path") or b"/").partition(b"?")[0].decode("latin-1")
         self.query: str = scope.get("query_string", b"").decode("latin-1")
-        self.headers: list[Header] = [
-            (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]
-        ]
+        self.headers: list[Header] = from_raw(scope["headers"])
         self.body_read = asyncio.Event()
         self.answer_begun = False
 
@@ -66,9 +64,9 @@ class Client:
 
     async def begin(self, status: int, headers: Iterable[Header]) -> None:
         """Send the status and the headers; our own request id goes with every answer."""
-        self.answer_begun = True
         lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         lines.append((REQUEST_ID.encode(), self.request_id.encode()))
+        self.answer_begun = True
         await self._send({"type": "http.response.start", "status": status, "headers": lines})
 
     async def send(self, data: bytes, *, more: bool = True) -> None:

@@ -58,7 +58,10 @@ class Route:
 
 def find(method: str, raw_path: str) -> Route | None:
     """The route of a request, or None: `/v1/X`, `/X` and `/openai/v1/X` are the same, and no other form is accepted."""
-    segments = tuple(unquote(segment) for segment in raw_path.split("/")[1:])
+    root, *rest = raw_path.split("/")
+    if root:
+        return None
+    segments = tuple(unquote(segment) for segment in rest)
     if segments == _ANCESTOR:
         segments = ("chat", "completions")
     for prefix in _PREFIXES:
@@ -71,8 +74,10 @@ def _find(method: str, segments: tuple[str, ...]) -> Route | None:
     for endpoint, template in _BY_SHAPE.get((method, len(segments)), ()):
         resource_id = None
         for part, segment in zip(template, segments, strict=True):
-            if part == "{id}" and _ID.fullmatch(segment):
+            if part == "{id}":
                 resource_id = segment
+                if not _ID.fullmatch(segment):
+                    break
             elif part != segment:
                 break
         else:

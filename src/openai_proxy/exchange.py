@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import aiohttp
@@ -23,10 +23,10 @@ from openai_proxy.client import Client, ClientGoneError
 from openai_proxy.endpoints import Route
 from openai_proxy.events import UsageEvent
 from openai_proxy.headers import Header
-from openai_proxy.metering import Decoder, Meter, NoMeter, StreamMeter, UnaskedUsageFilter, meter_for
+from openai_proxy.metering import EVENT_STREAM, Decoder, Meter, NoMeter, UnaskedUsageFilter, meter_for
 from openai_proxy.outcome import Outcome
 from openai_proxy.refusals import Refusal
-from openai_proxy.request_body import BodyEditor, RequestFacts, parse
+from openai_proxy.request_body import BodyEditor, RequestFacts, facts_of
 from openai_proxy.settings import Settings
 
 _LARGEST_READ_FIRST = 1024 * 1024  # a larger body is passed on while it comes, and cannot be estimated from
@@ -51,7 +51,11 @@ class Upstream:
 
 
 class _UploadStoppedError(Exception):
-    """A body that was on its way goes no further."""
+    """A body that was on its way goes no further: it is refused, or its client left."""
+
+    def __init__(self, refusal: Refusal | None) -> None:
+        super().__init__()
+        self.refusal = refusal
 
 
 class Exchange:
@@ -65,12 +69,11 @@ class Exchange:
         self._outcome = Outcome(metering=route.endpoint.metering)
         self._head = b""
         self._facts = RequestFacts()
-        self._editor: BodyEditor | None = None  # of a body too large to be read first
+        self._editor = BodyEditor(asks=route.endpoint.metering == "chat")  # of a body too large to be read first
         self._started: UsageEvent  # set by run()
         self._finished = False
-        self._accepting = False
-        self._patience: asyncio.Timeout | None = None
-        self._upload_stopped_by: Refusal | None = None
+        self._deadline: float | None = None
+        self._patience: asyncio.Timeout | None = None  # set while it may be rescheduled
         self._draining = False
         self._drained = 0
 
@@ -81,14 +84,14 @@ class Exchange:
             ClientGoneError: the client left before its body was read; nothing went upstream.
         """
         await self._read_head()
-        if self._refused(self._facts):
+        if self._refused():
             await self._client.refuse(refusals.NO_BACKGROUND)
             return
         self._started = self._begun()
-        await self._upstream.accept(self._started)
         watch = asyncio.create_task(self._watch())
         try:
-            await self._forward_patiently()
+            await self._upstream.accept(self._started)
+            await (self._finish() if self._outcome.client_left else self._forward_patiently())
         finally:
             watch.cancel()
             if self._draining:
@@ -96,8 +99,11 @@ class Exchange:
 
     def give_up(self, after_seconds: float = 0.0) -> None:
         """Wait for OpenAI no longer than this; what is then known is recorded."""
-        if self._patience and not self._accepting:
-            self._patience.reschedule(asyncio.get_running_loop().time() + after_seconds)
+        deadline = asyncio.get_running_loop().time() + (_AFTERMATH_SECONDS if self._finished else after_seconds)
+        if self._deadline is None or deadline < self._deadline:
+            self._deadline = deadline
+            if self._patience and not self._patience.expired():  # expired: on its way out, and cannot be changed
+                self._patience.reschedule(deadline)
 
     async def _read_head(self) -> None:
         parts, size = [], 0
@@ -106,11 +112,14 @@ class Exchange:
             size += len(part)
         self._head = b"".join(parts)
         if self._client.body_ended:
-            self._facts = RequestFacts.of(parse(self._head)) if self._head else self._facts
+            self._facts = facts_of(self._head)
             self._outcome.request_body = self._head
+        else:
+            self._head = self._editor.feed(self._head)
+            self._facts = self._editor.facts
 
-    def _refused(self, facts: RequestFacts) -> bool:
-        return facts.background and "background_responses" not in self._caller.allow
+    def _refused(self) -> bool:
+        return self._facts.background and "background_responses" not in self._caller.allow
 
     def _begun(self) -> UsageEvent:
         retries = header_rules.value_of(self._client.headers, "x-stainless-retry-count") or ""
@@ -136,33 +145,33 @@ class Exchange:
         """Notice that the client leaves; from then on its answer is read only up to a limit."""
         await self._client.body_read.wait()
         await self._client.left()
-        if self._finished:
-            self.give_up(_AFTERMATH_SECONDS)
-            return
         self._outcome.client_left = True
-        self._draining = not self._upstream.drains.locked()
+        self._draining = not (self._finished or self._upstream.drains.locked())
         if self._draining:
             await self._upstream.drains.acquire()
         self.give_up(self._upstream.settings.drain_seconds if self._draining else 0.0)
 
     async def _forward_patiently(self) -> None:
         try:
-            async with asyncio.timeout(None) as patience:
+            async with asyncio.timeout_at(self._deadline) as patience:
                 self._patience = patience
                 try:
                     await self._forward()
                 finally:
                     self._patience = None
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError):
-            self._outcome.sent = False
             await self._fail(refusals.UNREACHABLE)
         except aiohttp.SocketTimeoutError:
             await self._fail(refusals.TIMED_OUT)
         except TimeoutError:
             self._outcome.given_up = True
             await self._fail(None if self._outcome.client_left else refusals.STOPPING)
-        except aiohttp.ClientError:
-            await self._fail(self._upload_stopped_by or refusals.DISCONNECTED)
+        except aiohttp.ClientError as error:
+            stopped = error.__cause__
+            await self._fail(stopped.refusal if isinstance(stopped, _UploadStoppedError) else refusals.DISCONNECTED)
+        except Exception:
+            await self._fail(refusals.INTERNAL)
+            raise
 
     async def _forward(self) -> None:
         outcome, settings = self._outcome, self._upstream.settings
@@ -180,45 +189,42 @@ class Exchange:
             outcome.status = response.status
             outcome.upstream_request_id = response.headers.get("x-request-id", "")[:_LONGEST_REQUEST_ID] or None
             meter, decoder, dropped = self._meter(response)
-            kept = header_rules.for_client(
-                [(name.lower(), value) for name, value in response.headers.items()], drop=dropped
-            )
+            kept = header_rules.for_client(header_rules.from_raw(response.raw_headers), drop=dropped)
             ours = asked - outcome.began
             kept.append(("server-timing", f"proxy;dur={ours * 1e3:.1f}, upstream;dur={(answered - asked) * 1e3:.1f}"))
             await self._client.begin(response.status, kept)
-            await self._relay(response.content, meter, decoder)
+            await self._relay(response, meter, decoder)
 
-    def _body(self, headers: list[Header]) -> bytes | AsyncIterator[bytes] | None:
-        """The body to send; where it goes on while it comes, its length is named only if it stays the client's."""
+    def _body(self, headers: list[Header]) -> AsyncIterator[bytes] | None:
+        """The body to send. Its length is named where it is known: a body edited on its way may grow."""
+        if not self._head:
+            return None
         asks = self._route.endpoint.metering == "chat"
+        length = None if asks else header_rules.value_of(self._client.headers, "content-length")
         if self._client.body_ended:
-            self._outcome.sent = True
-            if not asks or not self._facts.stream or self._facts.usage_asked:
-                return self._head or None
-            editor = BodyEditor(asks=True, stream=True)
-            return editor.feed(self._head) + editor.finish()
-        self._editor = BodyEditor(asks=asks)
-        length = header_rules.value_of(self._client.headers, "content-length")
-        if length and not asks:
+            if asks and self._facts.stream and not self._facts.usage_asked:
+                editor = BodyEditor(asks=True, stream=True)
+                self._head = editor.feed(self._head) + editor.finish()
+            length = str(len(self._head))
+        if length:
             headers.append(("content-length", length))
-        return self._edited(self._editor)
+        return self._parts()
 
-    async def _edited(self, editor: BodyEditor) -> AsyncIterator[bytes]:
-        part = self._head
-        self._head = b""
-        while part:
-            yield editor.feed(part)
-            if self._refused(editor.facts):
-                self._upload_stopped_by = refusals.NO_BACKGROUND
-                raise _UploadStoppedError
+    async def _parts(self) -> AsyncIterator[bytes]:
+        """The body's parts; the last one, and so a whole body, only once it is known that it may be sent."""
+        part, self._head = self._head, b""
+        while not self._client.body_ended:
+            yield part
             try:
-                part = await self._client.read()
+                part = self._editor.feed(await self._client.read())
             except ClientGoneError:
                 self._outcome.client_left = True
-                raise _UploadStoppedError from None
-        self._facts = editor.facts
+                raise _UploadStoppedError(None) from None
+            self._facts = self._editor.facts
+            if self._refused():
+                raise _UploadStoppedError(refusals.NO_BACKGROUND)
         self._outcome.sent = True
-        yield editor.finish()
+        yield part + self._editor.finish()
 
     def _meter(self, response: aiohttp.ClientResponse) -> tuple[Meter, Decoder | None, frozenset[str]]:
         """How to read this answer, and which of its headers are no longer true of what the client gets."""
@@ -232,17 +238,20 @@ class Exchange:
         dropped = frozenset({"content-length", "content-encoding"} if isinstance(meter, UnaskedUsageFilter) else ())
         return meter, decoder, dropped
 
-    async def _relay(self, content: aiohttp.StreamReader, meter: Meter, decoder: Decoder | None) -> None:
+    async def _relay(self, response: aiohttp.ClientResponse, meter: Meter, decoder: Decoder | None) -> None:
         """Pass the answer on as it comes. Its end, or a stream's terminal event, waits for `finished`."""
-        is_stream, edits = isinstance(meter, StreamMeter), isinstance(meter, UnaskedUsageFilter)
+        is_stream, edits = response.content_type == EVENT_STREAM, isinstance(meter, UnaskedUsageFilter)
         held = b""
         while True:
             asked = time.perf_counter()
-            chunk = await content.readany()
+            chunk = await response.content.readany()
             self._outcome.upstream_seconds += time.perf_counter() - asked
             if not chunk:
                 break
-            read = b"".join(meter.feed(part) for part in (decoder.feed(chunk) if decoder else (chunk,)))
+            try:
+                read = b"".join(meter.feed(part) for part in (decoder.feed(chunk) if decoder else (chunk,)))
+            except ValueError:  # not the coding that it claims: it passes, and cannot be metered
+                meter, decoder, read = NoMeter(), None, chunk
             passed = read if edits else chunk
             if not is_stream:
                 passed, held = held, passed
@@ -280,10 +289,12 @@ class Exchange:
     async def _finish(self) -> None:
         if self._finished:
             return
-        self._finished = self._accepting = True
-        if self._patience:
-            self._patience.reschedule(None)
-        await self._upstream.accept(await self._outcome.finished(self._started))
-        self._accepting = False
-        if self._outcome.client_left:
-            self.give_up(_AFTERMATH_SECONDS)
+        self._finished = True
+        patience, self._patience = self._patience, None
+        if patience:
+            patience.reschedule(None)
+        started = replace(self._started, request_model=self._facts.model, stream=self._facts.stream)
+        await self._upstream.accept(await self._outcome.finished(started))
+        if patience and self._deadline is not None:  # somebody gave up: the rest is not waited for long
+            patience.reschedule(asyncio.get_running_loop().time() + _AFTERMATH_SECONDS)
+        self._patience = patience

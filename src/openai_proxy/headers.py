@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 Header = tuple[str, str]
@@ -17,14 +18,15 @@ _HOP_BY_HOP = frozenset({
 
 # Credentials and what names who pays; what tells of the client's network; what is worked out anew
 _NOT_UPSTREAM = _HOP_BY_HOP | {
-    "accept-encoding", "api-key", "authorization", "content-length", "cookie", "expect", "forwarded", "host",
-    "openai-organization", "openai-project", "traceparent", "tracestate", "via", "x-api-key", "x-cloud-trace-context",
-    "x-real-ip", "x-serverless-authorization",
+    "accept-encoding", "api-key", "authorization", "content-length", "cookie", "expect", "forwarded",
+    "function-execution-id", "host", "openai-organization", "openai-project", "traceparent", "tracestate", "via",
+    "x-api-key", "x-cloud-trace-context", "x-real-ip", "x-serverless-authorization",
 }  # fmt: skip
 
 # A cookie of OpenAI's edge would be shared among members; the rest tells of OpenAI's connection, not of ours
 _NOT_TO_CLIENT = _HOP_BY_HOP | {"alt-svc", "date", "server", "set-cookie"}
 
+_REFUSED = re.compile(r";\s*q\s*=\s*0(\.0*)?\s*$")  # RFC 9110, 12.4.2
 _DECODABLE = ("gzip", "deflate")  # what the meter can read a copy of
 
 
@@ -51,6 +53,11 @@ def for_client(headers: Iterable[Header], *, drop: frozenset[str] = frozenset())
     return [(name, value) for name, value in headers if name not in dropped]
 
 
+def from_raw(lines: Iterable[tuple[bytes, bytes]]) -> list[Header]:
+    """Headers as they stand on the wire; latin-1 keeps every byte (RFC 9110, 5.5)."""
+    return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in lines]
+
+
 def value_of(headers: Iterable[Header], wanted: str) -> str | None:
     """The first value of a header, or None."""
     return next((value for name, value in headers if name == wanted), None)
@@ -64,5 +71,5 @@ def _named_by_connection(headers: Iterable[Header]) -> frozenset[str]:
 
 def _acceptable(headers: Iterable[Header]) -> str:
     asked = ",".join(value for name, value in headers if name == "accept-encoding").lower()
-    codings = {part.partition(";")[0].strip() for part in asked.split(",") if "q=0" not in part.replace("q=0.", "")}
+    codings = {part.partition(";")[0].strip() for part in asked.split(",") if not _REFUSED.search(part)}
     return ", ".join(coding for coding in _DECODABLE if coding in codings) or "identity"

@@ -17,9 +17,12 @@ from openai_proxy.endpoints import Metering
 from openai_proxy.json_members import MemberScanner, Path
 from openai_proxy.sse import DataReader, EventSplitter, Piece, data_of
 
+EVENT_STREAM = "text/event-stream"
+
 _LONGEST_TEXT = 256
 _LARGEST_OUTPUT = 2 * 1024 * 1024  # characters of deltas kept for an estimate; 128k tokens are about 0.5 MB
 _LARGEST_DECODED = 256 * 1024  # of one step of decompression
+_HEAD, _GZIP = 2, b"\x1f\x8b"  # the bytes that tell the codings apart
 
 
 @dataclass(slots=True)
@@ -112,7 +115,7 @@ class StreamMeter(ABC):
     def __init__(self) -> None:
         self.reading = Reading()
         self._events = EventSplitter()
-        self._large: tuple[DataReader, MemberScanner] | None = None
+        self._reader, self._scanner = DataReader(), MemberScanner(self.wanted)  # of the large event at hand
 
     def feed(self, data: bytes) -> bytes:
         """All of it, at once."""
@@ -122,9 +125,8 @@ class StreamMeter(ABC):
 
     def finish(self) -> bytes:
         """Nothing is held; an event without its blank line is read all the same."""
-        rest = self._events.rest()
-        if rest and self._large is None:
-            self._read_data(data_of(rest))
+        if rest := self._events.rest():
+            self._read(rest)
         return b""
 
     def _read(self, piece: Piece) -> None:
@@ -132,14 +134,11 @@ class StreamMeter(ABC):
             self._read_data(data_of(piece.raw))
             return
         if piece.first:
-            self._large = DataReader(), MemberScanner(self.wanted)
-        if self._large:
-            reader, scanner = self._large
-            for path, raw in scanner.feed(reader.feed(piece.raw)):
-                if path:
-                    self.large_member(path, _value(raw))
+            self._reader, self._scanner = DataReader(), MemberScanner(self.wanted)
+        for path, raw in self._scanner.feed(self._reader.feed(piece.raw)):
+            if path:
+                self.large_member(path, _value(raw))
         if piece.last:
-            self._large = None
             self.large_end()
 
     def _read_data(self, data: bytes) -> None:
@@ -194,7 +193,7 @@ class ChatStream(StreamMeter):
 
 
 # Inside a JSON string the quotes would be escaped, so this is always a member and its comma
-_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|(?<=\{)\s*"usage"\s*:\s*null\s*,')
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|(\{\s*)"usage"\s*:\s*null\s*,\s*')
 _LONGEST_NULL_USAGE = 64  # held back of a large chunk, in case a packet cuts the member
 
 
@@ -216,14 +215,12 @@ class UnaskedUsageFilter(ChatStream):
     def finish(self) -> bytes:
         """What was left without a blank line."""
         rest = self._events.rest()
-        if not rest:
-            return b""
-        return self._passed(Piece(rest, first=self._large is None, last=True))
+        return self._passed(rest) if rest else b""
 
     def _passed(self, piece: Piece) -> bytes:
         if not piece.whole:
             self._read(piece)
-            text = _NULL_USAGE.sub(b"", self._tail + piece.raw)
+            text = _NULL_USAGE.sub(rb"\1", self._tail + piece.raw)
             keep = 0 if piece.last else min(len(text), _LONGEST_NULL_USAGE)
             self._tail = text[len(text) - keep :]
             return text[: len(text) - keep]
@@ -231,7 +228,7 @@ class UnaskedUsageFilter(ChatStream):
         self._read(piece)
         if self._only_usage:
             return b""
-        return _NULL_USAGE.sub(b"", piece.raw) if b'"usage"' in piece.raw else piece.raw
+        return _NULL_USAGE.sub(rb"\1", piece.raw) if b'"usage"' in piece.raw else piece.raw
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Read a chunk."""
@@ -282,7 +279,7 @@ class ResponsesStream(StreamMeter):
 
 
 class Decoder:
-    """Undoes gzip or deflate (with or without zlib's head) of a passing answer, a bounded step at a time.
+    """Undoes gzip or deflate (with or without zlib's head: RFC 1950, 2.2) of an answer, a bounded step at a time.
 
     Raises:
         ValueError: from `feed`, when the bytes are not of that coding.
@@ -290,20 +287,22 @@ class Decoder:
 
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: gzip or zlib, whichever comes
-        self._fed = False
+        self._head = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The decoded bytes."""
+        if len(self._head) < _HEAD:
+            data = self._head + data
+            self._head = data[:_HEAD]
+            if len(data) < _HEAD:
+                return
+            if self._head != _GZIP and (data[0] % 16 != zlib.DEFLATED or int.from_bytes(self._head) % 31):
+                self._inflate = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
         while data and not self._inflate.eof:
             try:
                 decoded = self._inflate.decompress(data, _LARGEST_DECODED)
             except zlib.error:
-                if self._fed:
-                    raise ValueError("not gzip or deflate") from None
-                self._inflate = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-                self._fed = True
-                continue
-            self._fed = True
+                raise ValueError("not gzip or deflate") from None
             data = self._inflate.unconsumed_tail
             yield decoded
 
@@ -325,7 +324,7 @@ def _value(raw: bytes) -> object:
 
 def meter_for(metering: Metering, content_type: str, *, unasked: bool) -> Meter:
     """The meter of an answer, by its endpoint and its media type. `unasked`: we asked for its usage, not the client."""
-    if content_type == "text/event-stream":
+    if content_type == EVENT_STREAM:
         if metering == "chat":
             return UnaskedUsageFilter() if unasked else ChatStream()
         return ResponsesStream() if metering == "responses" else NoMeter()

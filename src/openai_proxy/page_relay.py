@@ -7,7 +7,7 @@ from yarl import URL
 
 from openai_proxy import refusals
 from openai_proxy.client import Client
-from openai_proxy.headers import Header, value_of
+from openai_proxy.headers import Header, from_raw, value_of
 from openai_proxy.settings import Settings
 
 _LARGEST_FORM = 64 * 1024
@@ -49,7 +49,7 @@ class PageRelay:
                 allow_redirects=False,
                 timeout=_TIMEOUT,
             ) as response:
-                answer = [(name.lower(), value) for name, value in response.headers.items()]
+                answer = from_raw(response.raw_headers)
                 await client.begin(response.status, [header for header in answer if header[0] not in _NOT_BACK])
                 async for chunk in response.content.iter_any():
                     await client.send(chunk)

@@ -58,6 +58,12 @@ class Proxy:
         for exchange in self._exchanges:
             exchange.give_up()
 
+    async def close(self) -> None:
+        """Let go of the connections and of the queue."""
+        if self._upstream is not None:
+            await self._upstream.session.close()
+        await self._queue.close()
+
     async def _serve(self, client: Client) -> None:
         if client.raw_path in {"/healthz", "/health"}:
             await Health(self._connected().session, self._settings, self._access, self._queue).answer(client)
@@ -87,7 +93,7 @@ class Proxy:
         if route is None:
             await client.refuse(refusals.NOT_FOUND)
             return
-        if (value_of(client.headers, "content-encoding") or "identity").lower() != "identity":
+        if any(name == "content-encoding" and value.lower() != "identity" for name, value in client.headers):
             await client.refuse(refusals.ENCODED_BODY)
             return
         exchange = Exchange(client, caller, route, self._connected())

@@ -11,6 +11,7 @@ from openai_proxy.json_members import MemberScanner
 
 _WANTED = ("model", "stream", "stream_options", "background")
 _LONGEST_MODEL = 256
+_NOT_TRUE = (None, False, 0)  # OpenAI might take anything else for true
 _ASK = {"include_usage": True}
 
 
@@ -31,7 +32,7 @@ class RequestFacts:
             model=model if isinstance(model, str) and 0 < len(model) <= _LONGEST_MODEL else None,
             stream=members.get("stream") is True,
             usage_asked=isinstance(options, dict) and options.get("include_usage") is True,
-            background=members.get("background") is True,
+            background=members.get("background") not in _NOT_TRUE,
         )
 
 
@@ -44,17 +45,29 @@ def parse(body: bytes) -> Mapping[str, Any]:
     return members if isinstance(members, dict) else {}
 
 
+def facts_of(body: bytes) -> RequestFacts:
+    """The facts of a whole body."""
+    members = parse(body)
+    if members:
+        return RequestFacts.of(members)
+    # What this parser refuses (deep nesting, 5000 digits) another one may take, and run it in the background
+    scan = BodyEditor(asks=False)
+    scan.feed(body)
+    return scan.facts
+
+
 class BodyEditor:
     """Passes a body on in constant memory, reads its facts, and asks chat streams for their usage.
 
     `asks` says whether this endpoint's streams must be asked. `stream` is whether the body asks for a stream, or None
-    while that is not known (a body too large to be read first): then an explicit `stream_options` is taken as a sign.
+    while that is not known (a body too large to be read first): then an object of `stream_options` is taken as a sign.
     """
 
     def __init__(self, *, asks: bool, stream: bool | None = None) -> None:
         self._asks = asks
         self._stream = stream
         self._members: dict[str, Any] = {}
+        self._settled = False  # the stream options have been seen, and are as they must be
         self._scanner = MemberScanner([(name,) for name in _WANTED])
 
     @property
@@ -67,18 +80,25 @@ class BodyEditor:
         out = []
         for path, raw in self._scanner.feed(data):
             piece = raw
-            if path == () and self._asks and "stream_options" not in self._members and self.facts.stream:
-                piece = b',"stream_options":' + _json(_ASK) + raw
-            elif path:
+            if path:
                 value = self._members[path[0]] = _value(raw)
-                if path == ("stream_options",) and self._asks and self._stream is not False:
-                    piece = _asking(value) or raw
+                if path == ("stream_options",) and self._asks:
+                    self._settled = self._streams(value)
+                    piece = (self._settled and _asking(value)) or raw
+            elif path == () and self._asks and self.facts.stream and not self._settled:
+                piece = b',"stream_options":' + _json(_ASK) + raw
             out.append(piece)
         return b"".join(out)
 
     def finish(self) -> bytes:
         """What was held back when the input ended inside a value."""
         return self._scanner.held()
+
+    def _streams(self, options: object) -> bool:
+        """Whether the body asks for a stream, as far as can be said where its stream options stand."""
+        if self._stream is not None:
+            return self._stream
+        return self.facts.stream if "stream" in self._members else options is not None
 
 
 def _asking(options: object) -> bytes | None:

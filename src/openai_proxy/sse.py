@@ -32,7 +32,7 @@ class Piece:
 
 
 class EventSplitter:
-    """A push splitter: the pieces' bytes, joined, and then `rest()`, are the bytes fed."""
+    """A push splitter: the pieces' bytes, joined, and then those of `rest()`, are the bytes fed."""
 
     def __init__(self, largest_whole: int = _LARGEST_WHOLE) -> None:
         self._largest_whole = largest_whole
@@ -53,17 +53,17 @@ class EventSplitter:
             self._begun = False
             start = searched = end
         self._buffer = buffer[start:]
-        if len(self._buffer) > self._largest_whole:
-            keep = len(self._buffer) - _LONGEST_BLANK  # a blank line may be cut
-            pieces.append(Piece(self._buffer[:keep], not self._begun, last=False))
-            self._buffer = self._buffer[keep:]
+        given = len(self._buffer) - _LONGEST_BLANK  # a blank line may be cut
+        if given > (0 if self._begun else self._largest_whole):
+            pieces.append(Piece(self._buffer[:given], not self._begun, last=False))
+            self._buffer = self._buffer[given:]
             self._begun = True
         return pieces
 
-    def rest(self) -> bytes:
+    def rest(self) -> Piece | None:
         """What is left when the stream has ended without a blank line."""
         rest, self._buffer = self._buffer, b""
-        return rest
+        return Piece(rest, not self._begun, last=True) if rest else None
 
 
 def data_of(event: bytes) -> bytes:
