@@ -18,6 +18,7 @@ import openai
 
 REQUEST_ID = "x-openai-proxy-request-id"
 _WORDS = "how many people need water on a day and what is the way to the house of an answer".split()  # noqa: SIM905 - reads
+_LONGEST_ANSWER = 8  # tokens of a real model; the test upstream obeys no limit
 _TRANSPORTS = {"httpx", "httpx2"}  # a stream that breaks raises theirs
 _MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-nano", "gpt-5-mini", "o4-mini")
 # Model names that order trouble of the test upstream (tests/upstream.py, Orders)
@@ -39,7 +40,8 @@ class Member:
         return self.only_model or self.dice.choice(_MODELS)
 
     def text(self) -> str:
-        return " ".join(self.dice.choices(_WORDS, k=self.dice.randint(1, 60))) + f" {self.dice.random()}"
+        words = self.dice.randint(1, 8 if self.only_model else 60)  # a real model takes its time
+        return " ".join(self.dice.choices(_WORDS, k=words)) + f" {self.dice.randrange(1_000_000)}"
 
     def messages(self) -> Any:
         return [{"role": "user", "content": self.text()}]
@@ -47,7 +49,7 @@ class Member:
 
 async def chat(member: Member) -> Outcome:
     raw = await member.client.chat.completions.with_raw_response.create(
-        model=member.model(), messages=member.messages(), user=member.user, max_tokens=24
+        model=member.model(), messages=member.messages(), user=member.user, max_tokens=_LONGEST_ANSWER
     )
     return _told(raw, raw.parse().usage)
 
@@ -55,7 +57,7 @@ async def chat(member: Member) -> Outcome:
 async def chat_stream(member: Member) -> Outcome:
     """A stream that did not ask for its usage must not be told it."""
     stream = await member.client.chat.completions.create(
-        model=member.model(), messages=member.messages(), user=member.user, max_tokens=24, stream=True
+        model=member.model(), messages=member.messages(), user=member.user, max_tokens=_LONGEST_ANSWER, stream=True
     )
     async for chunk in stream:
         assert chunk.choices, "a chunk without choices, and the usage was not asked for"
@@ -69,7 +71,7 @@ async def chat_stream_with_usage(member: Member) -> Outcome:
         model=member.model(),
         messages=member.messages(),
         user=member.user,
-        max_tokens=24,
+        max_tokens=_LONGEST_ANSWER,
         stream=True,
         stream_options={"include_usage": True},
     )
@@ -96,7 +98,7 @@ async def completion_stream(member: Member) -> Outcome:
 
 async def response(member: Member) -> Outcome:
     raw = await member.client.responses.with_raw_response.create(
-        model=member.model(), input=member.text(), user=member.user, max_output_tokens=24
+        model=member.model(), input=member.text(), user=member.user, max_output_tokens=_LONGEST_ANSWER
     )
     return _told(raw, raw.parse().usage)
 
@@ -108,7 +110,7 @@ async def response_stream(member: Member) -> Outcome:
         model=member.model(),
         input=member.text(),
         user=member.user,
-        max_output_tokens=24,
+        max_output_tokens=_LONGEST_ANSWER,
         stream=True,
         extra_headers={"x-upstream-orders": orders} if orders else {},
     )

