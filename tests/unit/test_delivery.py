@@ -29,8 +29,9 @@ Answer = Callable[[str], int]
 class Sink:
     """A sink on a real socket that remembers what came, and answers as it is told."""
 
-    def __init__(self, answer: Answer = lambda _: 204) -> None:
+    def __init__(self, answer: Answer = lambda _: 204, seconds: float = 0.02) -> None:
         self.answer = answer
+        self.seconds = seconds
         self.received: list[tuple[str, str | None, dict[str, Any]]] = []
         self.flying = 0
         self.most_flying = 0
@@ -56,7 +57,7 @@ class Sink:
         self.received.append((request.path, request.headers.get("Authorization"), body))
         self.flying += 1
         self.most_flying = max(self.most_flying, self.flying)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(self.seconds)
         self.flying -= 1
         status = self.answer(event_id(body))
         if not status:
@@ -83,9 +84,9 @@ async def until(done: Callable[[], bool]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def delivering(path: Path, url: str) -> AsyncIterator[None]:
+async def delivering(path: Path, url: str, answer_seconds: float = 30.0) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    worker = asyncio.create_task(serve_queue(path, url, "the-sinks-token", stop))
+    worker = asyncio.create_task(serve_queue(path, url, "the-sinks-token", stop, answer_seconds=answer_seconds))
     try:
         yield
     finally:
@@ -195,15 +196,27 @@ def test_the_tenth_failed_attempt_makes_a_dead_letter_with_the_reason(path: Path
 
     async def story() -> None:
         await publish(path, "bad")
-        make_due(path, attempts=8)
+        make_due(path, attempts=9)
         async with sink.running() as url, delivering(path, url):
             await until(lambda: reasons(path) != [])
 
     asyncio.run(story())
 
-    assert len(sink.received) == 2
+    assert [body["deliveryAttempt"] for _, _, body in sink.received] == [10]
     assert depth(path) == 0
     assert reasons(path) == ["the sink answered 500"]
+
+
+def test_an_answer_that_does_not_come_is_a_failed_attempt(path: Path) -> None:
+    async def story() -> None:
+        await publish(path, "slow")
+        make_due(path, attempts=9)
+        async with Sink(seconds=60).running() as url, delivering(path, url, answer_seconds=0.2):
+            await until(lambda: reasons(path) != [])
+
+    asyncio.run(story())
+
+    assert reasons(path) == ["the sink did not answer in time"]
 
 
 def test_an_unreachable_sink_is_no_attempt_of_any_message(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,9 +28,6 @@ class FileLock:
         except BlockingIOError:
             os.close(fd)
             return False
-        except BaseException:
-            os.close(fd)
-            raise
         self._fd = fd
         return True
 

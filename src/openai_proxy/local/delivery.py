@@ -37,7 +37,7 @@ _POLL_SECONDS = 0.05
 _OUTAGE_CAP_SECONDS = 2.0  # the sink is a process beside us that is being started again
 _STOP_SECONDS = 2.0
 _REOPEN_SECONDS = 1.0
-_REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
+_ANSWER_SECONDS = 30.0
 _KEEPALIVE_SECONDS = 1.0  # gunicorn closes an idle connection after 2 s, and a POST on a closed one would fail
 
 
@@ -138,15 +138,14 @@ class Delivery:
         delivered = []
         for task in [task for task in self._running if task.done()]:
             message = self._running.pop(task)
-            error = task.exception()
-            if error is None:
-                delivered.append(message.message_id)
-            elif isinstance(error, SinkUnreachableError):
+            try:
+                task.result()
+            except SinkUnreachableError as error:
                 self._pause(now, str(error))
-            elif isinstance(error, DeliveryError):
+            except DeliveryError as error:
                 self._fail(message, str(error), now)
             else:
-                raise error
+                delivered.append(message.message_id)
         if delivered:
             self._outages = 0
             self._deliveries.acknowledge(delivered)
@@ -169,11 +168,19 @@ class Delivery:
             self._deliveries.postpone(message.message_id, reason, now + backoff(attempts))
 
 
-async def serve_queue(queue_file: Path, sink_url: str, sink_token: str | None, stop: asyncio.Event) -> None:
+async def serve_queue(
+    queue_file: Path,
+    sink_url: str,
+    sink_token: str | None,
+    stop: asyncio.Event,
+    *,
+    answer_seconds: float = _ANSWER_SECONDS,
+) -> None:
     """Deliver until `stop` is set. A queue that breaks is opened again until it works."""
+    timeout = aiohttp.ClientTimeout(total=answer_seconds)
     headers = {"Authorization": f"Bearer {sink_token}"} if sink_token else {}
     connector = aiohttp.TCPConnector(keepalive_timeout=_KEEPALIVE_SECONDS, limit=_PARALLEL)
-    async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=_REQUEST_TIMEOUT) as session:
+    async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as session:
         while not stop.is_set():
             try:
                 deliveries = SqliteDeliveries(queue_file)

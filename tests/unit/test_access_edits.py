@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openai_proxy.access import Access, Key
+from openai_proxy.access_edits import NEW_FILE, AccessEditError, add_user, issued_key, revoke_user, rotate_key
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+DAY = timedelta(hours=24)
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,20}", fullmatch=True)
+
+
+def key(number: int, created_time: datetime = NOW) -> Key:
+    return issued_key(f"key_{number}", f"{number:064x}", created_time)
+
+
+def keys_of(text: str, user_id: str) -> tuple[Key, ...]:
+    return Access.parse(text).users[user_id].keys
+
+
+def test_a_new_file_can_be_read_and_has_no_users() -> None:
+    assert Access.parse(NEW_FILE).users == {}
+
+
+def test_an_added_user_holds_the_key() -> None:
+    text = add_user(NEW_FILE, "ada", key(1), team_id="research", role="admin", allow_user_name=True)
+
+    (user,) = Access.parse(text).users.values()
+    assert (user.user_id, user.team_id, user.role, user.allow_user_name) == ("ada", "research", "admin", True)
+    assert user.keys == (key(1),)
+    assert text.startswith(NEW_FILE)
+
+
+def test_a_file_reads_as_a_person_would_write_it() -> None:
+    text = add_user(add_user("version = 1\n", "ada", key(1)), "a.b@c", key(2), team_id="x")
+
+    assert (
+        text
+        == f"""\
+version = 1
+
+[users.ada]
+role = "member"
+
+[[users.ada.keys]]
+id = "key_1"
+sha256 = "{1:064x}"
+created_time = 2026-05-01T12:00:00Z
+
+[users."a.b@c"]
+team = "x"
+role = "member"
+
+[[users."a.b@c".keys]]
+id = "key_2"
+sha256 = "{2:064x}"
+created_time = 2026-05-01T12:00:00Z
+"""
+    )
+
+
+def test_comments_and_what_else_the_owner_wrote_stay() -> None:
+    text = """\
+# ours
+version = 1
+
+# the boss
+[users.ada] # since 1843
+role = "admin"   # sees all
+allow = ["background_responses"]
+"""
+    edited = add_user(revoke_user(rotate_key(text, "ada", key(1), overlap=DAY), "ada"), "grace", key(2))
+
+    for comment in ("# ours", "# the boss\n[users.ada] # since 1843", 'role = "admin"   # sees all'):
+        assert comment in edited
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "-a", "a" * 65, "ü", "a\n"])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(AccessEditError, match="a user's name has 1 to 64"):
+        add_user(NEW_FILE, name, key(1))
+    with pytest.raises(AccessEditError, match="a team's name has 1 to 64"):
+        add_user(NEW_FILE, "ada", key(1), team_id=name)
+
+
+def test_a_name_that_is_taken_is_refused_even_when_its_user_is_revoked() -> None:
+    text = add_user(NEW_FILE, "ada", key(1))
+
+    with pytest.raises(AccessEditError, match="'ada' exists already; try: key rotate ada"):
+        add_user(text, "ada", key(2))
+    with pytest.raises(AccessEditError, match="'ada' exists already; it is revoked"):
+        add_user(revoke_user(text, "ada"), "ada", key(2))
+
+
+def test_a_revoked_user_stays_in_the_file_and_may_not_call() -> None:
+    text = revoke_user(add_user(NEW_FILE, "ada", key(1)), "ada")
+
+    assert Access.parse(text).users["ada"].revoked
+    assert revoke_user(text, "ada") == text
+
+
+def test_a_user_who_is_not_there_is_neither_revoked_nor_given_a_key() -> None:
+    with pytest.raises(AccessEditError, match="no user 'ada'"):
+        revoke_user(NEW_FILE, "ada")
+    with pytest.raises(AccessEditError, match="no user 'ada'"):
+        rotate_key(NEW_FILE, "ada", key(1), overlap=DAY)
+
+
+def test_a_revoked_user_gets_no_key() -> None:
+    text = revoke_user(add_user(NEW_FILE, "ada", key(1)), "ada")
+
+    with pytest.raises(AccessEditError, match="'ada' is revoked"):
+        rotate_key(text, "ada", key(2), overlap=DAY)
+
+
+def test_the_old_key_stays_valid_for_the_overlap() -> None:
+    text = add_user(NEW_FILE, "ada", key(1))
+    later = NOW + timedelta(days=30)
+
+    text = rotate_key(text, "ada", key(2, later), overlap=DAY)
+
+    assert keys_of(text, "ada") == (replace(key(1), expires_time=later + DAY), key(2, later))
+
+
+def test_no_more_than_two_keys_are_valid_at_a_time() -> None:
+    text = add_user(NEW_FILE, "ada", key(1))
+    for number in range(2, 6):
+        text = rotate_key(text, "ada", key(number, NOW + timedelta(minutes=number)), overlap=DAY)
+
+    assert [held.key_id for held in keys_of(text, "ada")] == ["key_4", "key_5"]
+
+
+def test_without_an_overlap_the_old_key_ends_at_once() -> None:
+    text = rotate_key(add_user(NEW_FILE, "ada", key(1)), "ada", key(2), overlap=timedelta(0))
+
+    assert keys_of(text, "ada") == (key(2),)
+
+
+def test_a_rotation_never_makes_a_key_last_longer() -> None:
+    expiring = f'id = "key_1"\nexpires_time = {(NOW + timedelta(hours=1)).isoformat()}'
+    text = add_user(NEW_FILE, "ada", key(1)).replace('id = "key_1"', expiring)
+
+    text = rotate_key(text, "ada", key(2), overlap=DAY)
+
+    assert keys_of(text, "ada")[0].expires_time == NOW + timedelta(hours=1)
+
+
+def test_a_user_without_keys_gets_the_first_one() -> None:
+    text = rotate_key("version = 1\n[users.ada]\n", "ada", key(1), overlap=DAY)
+
+    assert keys_of(text, "ada") == (key(1),)
+
+
+def test_a_file_written_with_inline_tables_is_edited_as_well() -> None:
+    held = f'{{id = "key_1", sha256 = "{1:064x}", created_time = 2026-05-01T12:00:00Z}}'
+    text = f'version = 1\nusers = {{ada = {{role = "admin", keys = [{held}]}}}}\n'
+
+    text = add_user(revoke_user(rotate_key(text, "ada", key(2), overlap=DAY), "ada"), "grace", key(3))
+
+    assert [held.key_id for held in keys_of(text, "ada")] == ["key_1", "key_2"]
+    assert keys_of(text, "grace") == (key(3),)
+
+
+@given(st.lists(st.tuples(st.sampled_from("avrR"), NAMES), max_size=12))
+def test_any_row_of_edits_gives_a_file_that_says_just_that(edits: list[tuple[str, str]]) -> None:
+    text = NEW_FILE
+    expected: dict[str, bool] = {}
+    for number, (kind, name) in enumerate(edits):
+        known = list(expected)
+        target = known[number % len(known)] if known and kind != "a" else name
+        made = key(number, NOW + timedelta(seconds=number))
+        try:
+            if kind == "a":
+                text = add_user(text, target, made)
+                expected[target] = False
+            elif kind == "v":
+                text = revoke_user(text, target)
+                expected[target] = True
+            else:
+                text = rotate_key(text, target, made, overlap=DAY if kind == "r" else timedelta(0))
+                assert keys_of(text, target)[-1] == made
+        except AccessEditError:
+            continue
+
+    assert {user.user_id: user.revoked for user in Access.parse(text).users.values()} == expected

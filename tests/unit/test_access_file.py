@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from openai_proxy.access import AccessFileError
+from openai_proxy.access_edits import NEW_FILE, add_user, issued_key
+from openai_proxy.adapters.access_file import AccessFile
+from serving import wait_for
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "access.toml"
+
+
+def adding(name: str) -> Callable[[str], str]:
+    number = abs(hash(name))
+    key = issued_key(f"key_{name}", f"{number:064x}", datetime.now(UTC))
+    return lambda text: add_user(text, name, key)
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_change_is_seen_soon(path: Path) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE)
+    assert set(file.current().users) == {"ada"}
+
+    AccessFile(path).edit(adding("grace"), new=NEW_FILE)
+
+    wait_for("the change", lambda: set(file.current().users) == {"ada", "grace"}, 5)
+
+
+def test_an_unchanged_file_is_not_read_again(path: Path) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE)
+    first = file.current()
+    file._next_look = 0.0  # noqa: SLF001 - a second passes
+
+    assert file.current() is first
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_text("version = 1\n["),
+        lambda path: path.write_bytes(b"\xff\xfe"),
+        lambda path: path.unlink(),
+    ],
+    ids=["broken", "not text", "gone"],
+)
+def test_a_file_that_broke_leaves_the_last_good_version_in_force_and_is_logged_once(
+    path: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None]
+) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE)
+    good = file.current()
+
+    spoil(path)
+    for _ in range(3):
+        file._next_look = 0.0  # noqa: SLF001 - a second passes
+        assert file.current() is good
+    (line,) = logged(capsys)
+    assert (line["severity"], line["message"]) == (
+        "ERROR",
+        "the access file is broken; its last good version stays in force",
+    )
+
+    path.write_text(adding("grace")(NEW_FILE))
+    wait_for("the mended file", lambda: set(file.current().users) == {"grace"}, 5)
+
+
+def test_without_a_good_version_the_error_is_raised_until_there_is_one(path: Path) -> None:
+    file = AccessFile(path)
+    with pytest.raises(AccessFileError, match="cannot be read: No such file or directory"):
+        file.current()
+    path.write_text("version = 1\n[")
+    with pytest.raises(AccessFileError, match="not TOML"):
+        file.current()
+
+    path.write_text(NEW_FILE)
+
+    assert file.current().users == {}
+
+
+def test_the_file_is_for_its_owner_only_and_nothing_else_is_left(path: Path) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {found.name for found in path.parent.iterdir()} == {"access.toml", "access.toml.lock"}
+
+
+def test_a_link_stays_a_link(tmp_path: Path, path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "access.toml"
+    target.write_text(NEW_FILE)
+    path.symlink_to(target)
+
+    AccessFile(path).edit(adding("ada"), new=NEW_FILE)
+
+    assert path.is_symlink()
+    assert "[users.ada]" in target.read_text()
+
+
+def test_an_edit_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE)
+    before = path.read_bytes()
+
+    with pytest.raises(AccessFileError, match="not TOML"):
+        file.edit(lambda text: text + "[", new=NEW_FILE)
+    (path.parent / f".access.toml.{os.getpid()}.new").mkdir()
+    with pytest.raises(IsADirectoryError):
+        file.edit(adding("grace"), new=NEW_FILE)
+
+    assert path.read_bytes() == before
+
+
+def test_a_broken_file_is_not_edited(path: Path) -> None:
+    path.write_text("version = 1\n[")
+
+    with pytest.raises(AccessFileError, match="not TOML"):
+        AccessFile(path).edit(adding("ada"), new=NEW_FILE)
+
+    assert path.read_text() == "version = 1\n["
+
+
+def test_editors_at_the_same_time_lose_nothing(path: Path) -> None:
+    script = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from openai_proxy.access_edits import NEW_FILE, add_user, issued_key
+from openai_proxy.adapters.access_file import AccessFile
+first = int(sys.argv[2])
+for number in range(first, first + 10):
+    key = issued_key(f"key_{number}", f"{number:064x}", datetime.now(UTC))
+    AccessFile(Path(sys.argv[1])).edit(lambda text: add_user(text, f"user-{number}", key), new=NEW_FILE)
+"""
+    editors = [subprocess.Popen([sys.executable, "-c", script, str(path), str(first)]) for first in (0, 100, 200)]
+
+    assert [editor.wait(60) for editor in editors] == [0, 0, 0]
+    assert len(AccessFile(path).current().users) == 30
+
+
+def test_many_threads_read_it(path: Path) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE)
+    seen: list[set[str]] = []
+    threads = [threading.Thread(target=lambda: seen.append(set(file.current().users))) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert seen == [{"ada"}] * 16
