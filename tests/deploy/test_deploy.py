@@ -1,0 +1,327 @@
+"""terraform apply, then make deploy, on loopback: what is called, what is changed, and that what is shipped serves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from google_stub import FakeGoogle, Loopback, fake_google, gcloud_environ, loopback
+from terraform_stub import ROOT, Stub, missing
+
+pytestmark = pytest.mark.skipif(bool(missing("gcloud", "make")), reason=missing("gcloud", "make"))
+
+FUNCTIONS = {
+    "proxy": "openai-proxy-proxy",
+    "usage_sink": "openai-proxy-usage-sink",
+    "log_view": "openai-proxy-log-view",
+}
+WHAT_IS_BUILT = {
+    "build_config.entry_point", "build_config.runtime", "build_config.service_account", "build_config.source",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A checkout, what Terraform made of it, and Google."""
+
+    checkout: Path
+    stub: Stub
+    google: FakeGoogle
+    loopback: Loopback
+    environ: Mapping[str, str]
+
+    def make(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", f"VENV={sys.prefix}", *arguments],
+            cwd=self.checkout,
+            env={**self.environ, **environ},
+            input="",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("deploy")
+    checkout = folder / "checkout"
+    for name in ("deploy", "functions", "requirements", "src"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Makefile", checkout)
+    with loopback() as proxy, fake_google(folder) as google:
+        stub = Stub.new(folder / "stub", fakes={"google_cloudfunctions2_function": {"service_config.uri": proxy.url}})
+        stub.apply()
+        google.seed(_as_made(stub))
+        environ = gcloud_environ(folder, functions=google.url, secrets=proxy.url)
+        environ |= {"TERRAFORM_DIR": str(stub.configuration), "HEALTH_SECONDS": "0"}
+        yield World(checkout, stub, google, proxy, environ)
+
+
+@pytest.fixture(scope="module")
+def shipped(world: World) -> str:
+    """What `make deploy` printed."""
+    done = world.make("deploy")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_says_what_a_member_needs_and_what_comes_next(world: World, shipped: str) -> None:
+    assert f"OPENAI_BASE_URL={world.loopback.url}/v1" in shipped
+    assert f"{world.loopback.url}/log" in shipped
+    assert "make secrets" in shipped
+    assert "made-up" not in shipped
+
+
+def test_only_what_is_built_is_changed(world: World, shipped: str) -> None:
+    assert shipped
+    patches = world.google.calls("PATCH")
+
+    assert sorted(call["p"].rpartition("/")[2] for call in patches) == sorted(FUNCTIONS.values())
+    for call in patches:
+        assert set(call["q"]["updateMask"].split(",")) == WHAT_IS_BUILT
+    assert not [call for call in world.google.calls("POST") if call["p"].endswith(("/functions", ":setIamPolicy"))]
+
+
+def test_each_function_is_built_as_terraform_says(world: World, shipped: str) -> None:
+    assert shipped
+    built = {call["p"].rpartition("/")[2]: call["b"]["buildConfig"] for call in world.google.calls("PATCH")}
+
+    for name, function in FUNCTIONS.items():
+        assert built[function]["entryPoint"] == name
+        assert built[function]["runtime"] == "python313"
+        assert built[function]["serviceAccount"].endswith("/openai-proxy-build@acme-team.iam.gserviceaccount.com")
+
+
+def test_it_asks_the_proxy_whether_all_is_well(world: World, shipped: str) -> None:
+    assert shipped
+
+    assert world.loopback.asked[0][0] == "/health"  # Cloud Run keeps paths that end in z
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_upload_serves_from_its_folder_alone(name: str, world: World, shipped: str, tmp_path: Path) -> None:
+    assert shipped
+    unit = tmp_path / "unit"
+    with zipfile.ZipFile(_upload(world, name)) as archive:
+        archive.extractall(unit)
+    python = [sys.executable, "-S"]  # without site: no .pth, so no editable openai_proxy of this checkout
+    environ = _environ(tmp_path) | {"PYTHONPATH": sysconfig.get_path("purelib")}
+    elsewhere = subprocess.run([*python, "-c", "import openai_proxy"], env=environ, capture_output=True, check=False)
+
+    found = {path.name for path in unit.iterdir()}
+    port = _free_port()
+    command = [
+        *python, "-m", "functions_framework", "--target", name, "--signature-type", "http",
+        "--source", str(unit / "main.py"), "--host", "127.0.0.1", "--port", str(port),
+    ]  # fmt: skip
+    with subprocess.Popen(command, cwd=unit, env=environ, start_new_session=True) as process:
+        try:
+            status = _status(f"http://127.0.0.1:{port}/healthz", process)
+        finally:
+            process.terminate()
+
+    assert elsewhere.returncode, "an openai_proxy outside the zip would hide the one inside"
+    assert found - {"templates", "static"} == {"main.py", "requirements.txt", "constraints.txt", "openai_proxy"}
+    assert status in {"proxy": {200, 503}, "usage_sink": {404, 405}, "log_view": {200, 503}}[name]
+
+
+def test_one_function_can_be_shipped_alone(world: World, shipped: str) -> None:
+    assert shipped
+    before = len(world.google.calls("PATCH"))
+
+    done = world.make("deploy-usage_sink")
+
+    patches = world.google.calls("PATCH")[before:]
+    assert done.returncode == 0, done.stderr
+    assert [call["p"].rpartition("/")[2] for call in patches] == ["openai-proxy-usage-sink"]
+
+
+def test_a_deployment_that_is_not_well_says_what_is_not(world: World, shipped: str) -> None:
+    assert shipped
+    world.loopback.health = (503, '{"proxy": "ok", "log_view": "cannot be reached"}')
+    try:
+        done = world.make("deploy-proxy")
+    finally:
+        world.loopback.health = (200, "{}")
+
+    assert done.returncode != 0
+    assert '"log_view": "cannot be reached"' in done.stderr
+
+
+def test_a_build_that_fails_is_told_with_its_reason(world: World) -> None:
+    world.loopback.health = (403, '{"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "not yours"}}')
+    try:
+        done = world.make("deploy-proxy", CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDFUNCTIONS=f"{world.loopback.url}/")
+    finally:
+        world.loopback.health = (200, "{}")
+
+    assert done.returncode != 0
+    assert "proxy was not shipped" in done.stderr
+    assert "not yours" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_key_goes_into_its_secret_and_nowhere_else(world: World) -> None:
+    done = world.make("secrets", OPENAI_API_KEY="sk-made-up-1234")
+
+    assert done.returncode == 0, done.stderr
+    assert world.loopback.versions[-1] == ("projects/acme-team/secrets/openai-proxy-openai-api-key", "sk-made-up-1234")
+    assert "sk-made-up-1234" not in done.stdout + done.stderr
+
+
+def test_a_key_can_be_piped_in(world: World) -> None:
+    done = subprocess.run(
+        ["make", f"VENV={sys.prefix}", "secrets"],
+        cwd=world.checkout, env=world.environ, input="sk-piped-5678\n", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert world.loopback.versions[-1][1] == "sk-piped-5678"
+
+
+def test_no_key_is_not_sent(world: World) -> None:
+    before = len(world.loopback.versions)
+
+    done = world.make("secrets")
+
+    assert done.returncode != 0
+    assert "that is no key" in done.stderr
+    assert len(world.loopback.versions) == before
+
+
+def test_the_access_file_goes_into_its_secret(world: World, tmp_path: Path) -> None:
+    text = 'version = 1\n\n[users.alice]\nteam = "research"\n'
+    path = tmp_path / "access.toml"
+    path.write_text(text)
+
+    done = world.make("access", f"ACCESS_FILE={path}")
+
+    assert done.returncode == 0, done.stderr
+    assert world.loopback.versions[-1] == ("projects/acme-team/secrets/openai-proxy-access-file", text)
+    assert "1 user" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version = 2\n", "must begin with version = 1"),
+        (b"version = 1\nusers = 3\n", "expected a table"),
+        (b"\xff\xfe", "not UTF-8"),
+        (None, "No such file"),
+    ],
+)
+def test_a_broken_access_file_is_not_sent(content: bytes | None, reason: str, world: World, tmp_path: Path) -> None:
+    path = tmp_path / "access.toml"
+    if content is not None:
+        path.write_bytes(content)
+    before = len(world.loopback.versions)
+
+    done = world.make("access", f"ACCESS_FILE={path}")
+
+    assert done.returncode != 0
+    assert reason in done.stderr
+    assert len(world.loopback.versions) == before
+
+
+def test_without_terraform_apply_it_says_so(world: World, tmp_path: Path) -> None:
+    done = world.make("deploy", TERRAFORM_DIR=str(tmp_path))
+
+    assert _first_line(done) == (
+        "deploy: nothing is deployed to yet; run: terraform -chdir=terraform apply (docs/deploy.md)"
+    )
+
+
+def test_without_a_login_it_says_so(world: World) -> None:
+    done = world.make("deploy", CLOUDSDK_AUTH_ACCESS_TOKEN="")
+
+    assert _first_line(done) == "deploy: gcloud is not signed in; run: gcloud auth login"
+
+
+@pytest.mark.parametrize("absent", ["gcloud", "terraform"])
+def test_without_a_command_it_says_where_to_get_it(absent: str, world: World, tmp_path: Path) -> None:
+    for command in {"gcloud", "terraform"} - {absent}:
+        (tmp_path / command).symlink_to(str(shutil.which(command)))
+    environ = {**world.environ, "PATH": str(tmp_path), "PYTHONPATH": str(world.checkout / "src")}
+    done = subprocess.run(
+        [sys.executable, "deploy/deploy.py", "deploy"],
+        cwd=world.checkout, env=environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert _first_line(done).startswith(f"deploy: {absent} is not found; install it: https://")
+
+
+def _first_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that matters; after it make only says that it stops."""
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def _as_made(stub: Stub) -> Mapping[str, object]:
+    made = {}
+    for address, values in stub.state().items():
+        if address.startswith("google_cloudfunctions2_function."):
+            name = f"projects/{values['project']}/locations/{values['location']}/functions/{values['name']}"
+            service = values["service_config"][0]
+            made[name] = {
+                "name": name,
+                "buildConfig": {"runtime": "python313", "entryPoint": "placeholder"},
+                "serviceConfig": {"environmentVariables": service["environment_variables"]},
+            }
+    assert len(made) == len(FUNCTIONS)
+    return made
+
+
+def _upload(world: World, name: str) -> Path:
+    """The first zip that this function was built from."""
+    call = next(call for call in world.google.calls("PATCH") if call["p"].endswith(f"/{FUNCTIONS[name]}"))
+    return world.google.upload(call["b"]["buildConfig"]["source"]["storageSource"]["object"])
+
+
+def _environ(folder: Path) -> dict[str, str]:
+    access = folder / "access.toml"
+    access.write_text("version = 1\n")
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "OPENAI_API_KEY": "made-up",
+        "ACCESS_FILE": str(access),
+        "SESSION_SECRET": "made-up",
+        "USAGE_QUEUE_URL": f"sqlite:///{folder}/queue.sqlite3",
+        "USAGE_STORE_URL": f"sqlite:///{folder}/ledger.sqlite3",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _status(url: str, process: subprocess.Popen[bytes]) -> int:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - loopback
+                return int(answer.status)
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return int(answer.code)
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the function did not start")
