@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from openai_proxy.ports import DeadLetters, UsageLedger, UsageQueue, UsageStore
+from openai_proxy.ports import DeadLetterBox, DeadLetters, UsageLedger, UsageQueue, UsageStore
 from openai_proxy.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -53,40 +53,98 @@ def log_view(environ: Mapping[str, str]) -> LogView:
 
 def usage_queue(settings: Settings) -> UsageQueue:
     """The queue that `USAGE_QUEUE_URL` names."""
-    from openai_proxy.adapters.sqlite_queue import SqliteQueue
+    match _address(settings, "usage_queue_url"):
+        case ("pubsub", [project, topic]):
+            from openai_proxy.adapters.pubsub import PubsubQueue
 
-    return SqliteQueue(_sqlite_path(settings, "usage_queue_url"), settings.publish_timeout_seconds)
+            return PubsubQueue(project, topic, settings.publish_timeout_seconds)
+        case ("sqlite", [path]):
+            from openai_proxy.adapters.sqlite_queue import SqliteQueue
+
+            return SqliteQueue(Path(path), settings.publish_timeout_seconds)
+    raise _wrong("USAGE_QUEUE_URL", _SQLITE, _PUBSUB)
 
 
 def queue_file(settings: Settings) -> Path:
     """The file of the embedded queue, for its delivery worker."""
-    return _sqlite_path(settings, "usage_queue_url")
+    match _address(settings, "usage_queue_url"):
+        case ("sqlite", [path]):
+            return Path(path)
+    raise _wrong("USAGE_QUEUE_URL", _SQLITE)
 
 
 def dead_letters(settings: Settings) -> DeadLetters:
-    """Where messages go that can never become a record."""
-    from openai_proxy.adapters.sqlite_queue import SqliteDeadLetters
+    """Where messages go that can never become a record: `DEAD_LETTER_URL`, or the embedded queue's own file."""
+    match _address(settings, "dead_letter_url" if settings.dead_letter_url else "usage_queue_url"):
+        case ("pubsub", [project, topic]) if settings.dead_letter_url:
+            from openai_proxy.adapters.pubsub import PubsubDeadLetters
 
-    return SqliteDeadLetters(_sqlite_path(settings, "usage_queue_url"))
+            return PubsubDeadLetters(project, topic)
+        case ("sqlite", [path]):
+            from openai_proxy.adapters.sqlite_queue import SqliteDeadLetters
+
+            return SqliteDeadLetters(Path(path))
+    raise _wrong("DEAD_LETTER_URL", _SQLITE, _PUBSUB)
+
+
+def dead_letter_box(settings: Settings) -> DeadLetterBox:
+    """The same dead letters, to look at; in Pub/Sub their pull subscription bears their topic's name."""
+    match _address(settings, "dead_letter_url" if settings.dead_letter_url else "usage_queue_url"):
+        case ("pubsub", [project, subscription]) if settings.dead_letter_url:
+            from openai_proxy.adapters.pubsub import PubsubDeadLetterBox
+
+            match _address(settings, "usage_queue_url"):
+                case ("pubsub", [topic_project, topic]):
+                    return PubsubDeadLetterBox(project, subscription, topic_project=topic_project, topic=topic)
+            raise _wrong("USAGE_QUEUE_URL", _PUBSUB)
+        case ("sqlite", [path]):
+            from openai_proxy.adapters.sqlite_deliveries import SqliteDeliveries
+
+            return SqliteDeliveries(Path(path))
+    raise _wrong("DEAD_LETTER_URL", _SQLITE, _PUBSUB)
 
 
 def usage_store(settings: Settings) -> UsageStore:
     """The ledger that `USAGE_STORE_URL` names, to write."""
-    from openai_proxy.adapters.sqlite_store import SqliteStore
+    match _address(settings, "usage_store_url"):
+        case ("bigquery", [project, dataset, table]):
+            from openai_proxy.adapters.bigquery_store import BigQueryStore
 
-    return SqliteStore(_sqlite_path(settings, "usage_store_url"))
+            return BigQueryStore(project, dataset, table)
+        case ("sqlite", [path]):
+            from openai_proxy.adapters.sqlite_store import SqliteStore
+
+            return SqliteStore(Path(path))
+    raise _wrong("USAGE_STORE_URL", _SQLITE, _BIGQUERY)
 
 
 def usage_ledger(settings: Settings) -> UsageLedger:
     """The ledger that `USAGE_STORE_URL` names, to read."""
-    from openai_proxy.adapters.sqlite_store import SqliteLedger
+    match _address(settings, "usage_store_url"):
+        case ("bigquery", [project, dataset, table]):
+            from openai_proxy.adapters.bigquery_store import BigQueryLedger
 
-    return SqliteLedger(_sqlite_path(settings, "usage_store_url"))
+            return BigQueryLedger(project, dataset, table, max_query_bytes=settings.max_query_bytes)
+        case ("sqlite", [path]):
+            from openai_proxy.adapters.sqlite_store import SqliteLedger
+
+            return SqliteLedger(Path(path))
+    raise _wrong("USAGE_STORE_URL", _SQLITE, _BIGQUERY)
 
 
-def _sqlite_path(settings: Settings, name: str) -> Path:
-    """The file of `sqlite:///relative` or `sqlite:////absolute`."""
+_SQLITE = "sqlite:///path/to/file"
+_PUBSUB = "pubsub://PROJECT/TOPIC"
+_BIGQUERY = "bigquery://PROJECT/DATASET/TABLE"
+
+
+def _address(settings: Settings, name: str) -> tuple[str, list[str]]:
+    """The scheme, and what it needs: the file of `sqlite:///relative` or `sqlite:////absolute`, or a cloud's names."""
     parts = urlsplit(settings.require(name))
-    if parts.scheme != "sqlite" or parts.netloc or len(parts.path) < 2:  # noqa: PLR2004 - a slash and a name
-        raise SettingsError(f"{name.upper()} must be sqlite:///path/to/file")
-    return Path(unquote(parts.path[1:]))
+    if parts.scheme == "sqlite":
+        return "sqlite", [unquote(parts.path[1:])] if not parts.netloc and parts.path[1:] else []
+    names = [parts.netloc, *parts.path[1:].split("/")]
+    return parts.scheme, names if all(names) else []
+
+
+def _wrong(name: str, *forms: str) -> SettingsError:
+    return SettingsError(f"{name} must be {' or '.join(forms)}")

@@ -19,6 +19,10 @@ class StoreError(Exception):
     """The ledger cannot be read or written now; the call may be made again."""
 
 
+class SecretError(Exception):
+    """A secret cannot be had now; the message says which, never what it is."""
+
+
 class UsageQueue(Protocol):
     """Carries usage events from the proxy to the sink, at least once."""
 
@@ -37,6 +41,36 @@ class DeadLetters(Protocol):
 
     def add(self, message: bytes, reason: str) -> None:
         """Return when the message is safe; raise `QueueError` when it is not."""
+
+
+class DeadLetter(Protocol):
+    """A message that was given up, and why."""
+
+    @property
+    def message_id(self) -> int | str: ...  # noqa: D102 - the queue's id of it
+    @property
+    def data(self) -> bytes: ...  # noqa: D102 - as it was published
+    @property
+    def publish_time(self) -> datetime: ...  # noqa: D102 - when the queue accepted it
+    @property
+    def attempts(self) -> int: ...  # noqa: D102 - deliveries
+    @property
+    def dead_time(self) -> datetime: ...  # noqa: D102 - when it was given up
+    @property
+    def reason(self) -> str: ...  # noqa: D102 - for a person
+
+
+class DeadLetterBox(Protocol):
+    """Lets somebody look at the dead letters, and send them on their way again."""
+
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """All of them, oldest first; they stay."""
+
+    def replay(self, now: datetime) -> int:
+        """Publish all from before `now` again; answer how many."""
+
+    def close(self) -> None:
+        """Let go of the engine."""
 
 
 class UsageStore(Protocol):

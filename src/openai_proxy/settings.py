@@ -17,13 +17,18 @@ class Settings:
     """The environment of all three functions; each reads what it needs, and `bootstrap` says what is missing."""
 
     openai_api_key: str | None = None
+    openai_api_key_file: str | None = None
     openai_base_url: str = "https://api.openai.com/v1"
     access_file: str | None = None
     usage_queue_url: str | None = None
+    dead_letter_url: str | None = None
     usage_store_url: str | None = None
+    max_query_bytes: int = 0
     usage_sink_url: str | None = None
     usage_sink_token: str | None = None
     log_view_url: str | None = None
+    log_view_audience: str | None = None
+    gce_metadata_host: str = "metadata.google.internal"
     session_secret: str | None = None
     demo_upstream: bool = False
     upstream_connect_seconds: float = 10.0
