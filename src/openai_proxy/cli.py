@@ -41,7 +41,6 @@ _EXPECTED_ERRORS = (
     PeriodError,
     QueueError,
     StoreError,
-    sqlite3.Error,
     OSError,
 )
 
@@ -60,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except sqlite3.Error as error:
+        _complain(f"the queue cannot be used now: {error}")
+        return 1
     except _EXPECTED_ERRORS as error:
         _complain(str(error))
         return 1

@@ -10,8 +10,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from openai_proxy.local.listening import LOOPBACK, in_url, is_loopback, reached_
 from openai_proxy.local.programs import FUNCTIONS, Plan, programs
 from openai_proxy.settings import Settings
 
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _READY_SECONDS = 30.0
 _FAILED_STARTS = 3
 _PROXY_STOP_SECONDS = 3.2  # for answers that are under way
@@ -61,6 +62,7 @@ def serve(options: Options, environ: Mapping[str, str]) -> None:
     folder = DataFolder(options.data_dir)
     folder.make()
     with ExitStack() as stack:
+        stack.enter_context(_signals_held())
         lock = folder.lock()
         stack.callback(lock.release)
         if leftovers.end(str(folder.path)):
@@ -82,6 +84,16 @@ def serve(options: Options, environ: Mapping[str, str]) -> None:
         text = _banner(plan, key, access_file.current().users, demo=demo)
         _say(f"Starting {'the built-in demo and ' if demo else ''}{', '.join(FUNCTIONS)} over {folder.path} ...")
         asyncio.run(_run(programs(plan), reached_at(options.host), plan.port, text))
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep signals until the loop can take them: Python may lose the KeyboardInterrupt that it makes of one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _banner(plan: Plan, key: str | None, users: Mapping[str, User], *, demo: bool) -> str:
@@ -115,8 +127,9 @@ def _check_checkout(functions_dir: Path) -> None:
 async def _run(started: Sequence[Program], host: str, port: int, text: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     children = [Child(program) for program in started]
     try:
         if await _ready(children, host, port, stop):

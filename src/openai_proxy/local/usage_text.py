@@ -36,10 +36,11 @@ def total_objects(totals: Iterable[UsageTotal], by: Sequence[GroupBy]) -> Iterat
 
 def json_array(objects: Iterable[Mapping[str, object]]) -> Iterator[str]:
     """One JSON array, an object a line, in pieces: the ledger may be larger than memory."""
-    yield "["
-    for number, item in enumerate(objects):
-        yield (",\n" if number else "\n") + json.dumps(item, separators=(",", ":"))
-    yield "\n]\n"
+    before = "[\n"
+    for item in objects:
+        yield before + json.dumps(item, separators=(",", ":"))
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
 
 
 def table(objects: Iterable[Mapping[str, object]]) -> Iterator[str]:
