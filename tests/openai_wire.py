@@ -351,6 +351,11 @@ def error(status: int, message: str | None = None, code: str | None = None) -> J
     return {"error": {"message": message or message_, "type": kind, "param": None, "code": code or code_}}
 
 
+def error_event() -> bytes:
+    """What a chat stream ends with when the model fails in the middle."""
+    return _data(error(500))
+
+
 def pretty(body: Json) -> bytes:
     """A unary body as OpenAI prints it: indented, UTF-8, a line break at the end."""
     return (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode()

@@ -38,6 +38,8 @@ class Orders:
     slow: int = 0  # ms before each event; unary: before the body
     gate: int | None = None  # wait before event number N until POST /__open
     gzip: int = 0  # compress, asked or not
+    error_after: int | None = None  # a stream's last event after that many deltas is an error
+    odd_header: int = 0  # a header of the answer has bytes beyond Latin-1
     liar: int = 0  # say that it is compressed, and it is not
     crlf: int = 0  # end lines with CR LF
     split: int = 0  # write each byte by itself
@@ -147,7 +149,8 @@ class Upstream:
             served.user, served.model = body.get("user"), body.get("model")
             served.stream = body.get("stream") is True
             if served.stream:
-                served.asked_usage = (body.get("stream_options") or {}).get("include_usage") is True
+                options = body.get("stream_options")
+                served.asked_usage = isinstance(options, dict) and options.get("include_usage") is True
         model = str(served.model or "")
         orders = Orders.of(request.headers.get("x-upstream-orders", ""), model)
         exchange = _Exchange(request, served, orders, self._gate)
@@ -278,6 +281,8 @@ class _Exchange:
             whole = gzip.compress(b"".join([piece async for piece in pieces]), mtime=0)
             pieces = self._plain([whole[: len(whole) // 2], whole[len(whole) // 2 :]])
             headers["content-encoding"] = "gzip"
+        if self.orders.odd_header:
+            headers["x-odd"] = "\u4e16\u754c"
         if self.orders.liar:
             headers["content-encoding"] = "gzip"
         cut = self.orders.cut_after is not None
@@ -301,7 +306,7 @@ class _Exchange:
             await out.write_eof()
         except ConnectionError:
             return out
-        self.served.completed = True
+        self.served.completed = self.orders.error_after is None
         return out
 
     def _headers(self, status: int) -> dict[str, str]:
@@ -344,6 +349,9 @@ class _Exchange:
             self.served.billed = {**self.served.billed, "output": self.served.tokens_sent}
             deltas += bool(event.tokens)
             if event.tokens and deltas == self.orders.cut_after:
+                return
+            if event.tokens and deltas == self.orders.error_after:
+                yield wire.error_event()
                 return
 
 

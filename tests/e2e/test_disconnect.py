@@ -247,6 +247,19 @@ def test_an_upstream_that_breaks_off_has_a_record_that_says_so(
         assert record["usage_source"] in {"estimated", "unknown"}
 
 
+def test_a_stream_that_ends_with_an_error_has_a_record_that_says_so(
+    upstream: CountingUpstream, proxy: Serving, key: str
+) -> None:
+    orders = "deltas=60+error-after=50"
+
+    got = ask(proxy.base_url, "POST", "/chat/completions", headers=bearer(key), body=_chat(orders))
+
+    assert not got.broken
+    record = _record_of(proxy, orders)
+    assert (record["http_status_code"], record["error_type"]) == (200, "server_error")
+    _assert_plausible(record, _served(upstream, record["event_id"]))
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "one piece"])
 def test_an_upstream_that_closes_without_an_answer_is_a_502(proxy: Serving, key: str, *, stream: bool) -> None:
     orders = f"refuse+stream={int(stream)}"

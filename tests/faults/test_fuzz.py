@@ -19,7 +19,7 @@ from openai_proxy.access import Access, AccessFileError
 from openai_proxy.events import MalformedEventError, UsageEvent
 from serving import CountingUpstream, Serving, serving
 
-_HEADS, _BODIES, _QUEUED, _EVENTS, _ACCESS_FILES = 2_500, 2_000, 500, 3_000, 2_000
+_HEADS, _BODIES, _QUEUED, _EVENTS, _ACCESS_FILES = 2_500, 1_000, 500, 3_500, 2_500
 _KEY_CANARY = "sk-op-canaryKeyWhichNobodyMaySeeAgain"
 _PROMPT_CANARY = "canary prompt which nobody may see again"
 _HASH_CANARY = "c0ffee" * 10 + "beef"
