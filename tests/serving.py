@@ -58,13 +58,13 @@ class CountingUpstream:
     def base_url(self) -> str:
         return self.root + "/v1"
 
-    def served(self) -> list[dict[str, Any]]:
-        listed: list[dict[str, Any]] = requests.get(self.root + "/__served", timeout=30).json()
+    def served(self, **where: str) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = requests.get(self.root + "/__served", params=where, timeout=30).json()
         return listed
 
     def served_as(self, event_id: str) -> dict[str, Any]:
         """The one request that bore this id."""
-        (found,) = [served for served in self.served() if served["event_id"] == event_id]
+        (found,) = self.served(event_id=event_id)
         return found
 
     def reset(self) -> None:

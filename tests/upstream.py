@@ -2,7 +2,8 @@
 
 Run it with `python tests/upstream.py --port 0 --port-file F --team-key KEY`. A request orders trouble with words in
 its `x-upstream-orders` header, or in its model's name after `+` (or as the whole name): see `Orders`.
-`GET /__served` tells what was served, `POST /__reset` forgets it, `POST /__open` opens the gate that `gate` waits at.
+`GET /__served` tells what was served (`?event_id=X`: that one), `POST /__reset` forgets it, `POST /__open` opens the
+gate that `gate` waits at.
 """
 
 from __future__ import annotations
@@ -106,8 +107,10 @@ class Upstream:
         app.router.add_route("*", "/{path:.*}", self._serve)
         return app
 
-    async def _tell(self, _: web.Request) -> web.Response:
-        return web.json_response([dataclasses.asdict(served) for served in self._served])
+    async def _tell(self, request: web.Request) -> web.Response:
+        wanted = request.query.items()
+        told = [one for one in self._served if all(str(getattr(one, name)) == value for name, value in wanted)]
+        return web.json_response([dataclasses.asdict(one) for one in told])
 
     async def _reset(self, _: web.Request) -> web.Response:
         self._served.clear()

@@ -1,4 +1,7 @@
-"""Kill any process at any moment: no request that the upstream saw is lost, and none is there twice."""
+"""Kill any process at any moment: no request that the upstream saw is lost, and none is there twice.
+
+All tests share one ledger and one upstream, and each compares all of both; what is left open is left by the last one.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,8 @@ _CALLS = 70
 _SECONDS = 120
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def proxy(upstream: CountingUpstream) -> Iterator[Serving]:
-    upstream.reset()
     with serving(upstream, DRAIN_SECONDS="1", PUBLISH_TIMEOUT_SECONDS="0.5") as one:
         yield one
 
@@ -76,78 +78,14 @@ def _kill(victims: Sequence[Process]) -> None:
             os.kill(victim.pid, signal.SIGKILL)
 
 
-def _served_more_than(upstream: CountingUpstream, count: int) -> None:
-    wait_for("the load to begin", lambda: len(upstream.served()) > count)
+def _served_more(upstream: CountingUpstream, count: int) -> None:
+    """Return when so many requests have come from now on."""
+    before = len(upstream.served())
+    wait_for("the load to go on", lambda: len(upstream.served()) >= before + count)
 
 
 def _is(pattern: str, proxy: Serving) -> Sequence[Process]:
     return [process for process in proxy.tree() if re.search(pattern, process.command)]
-
-
-def test_nothing_is_lost_or_doubled_when_what_is_behind_the_proxy_is_killed(
-    upstream: CountingUpstream, proxy: Serving
-) -> None:
-    with _load(proxy, seed=1) as load:
-        for count in (15, 30, 45):
-            _served_more_than(upstream, count)
-            for pattern in (r"--target[= ]usage_sink\b", r"openai_proxy\.local\.delivery", r"--target[= ]log_view\b"):
-                _kill(wait_for("the process to run again", functools.partial(_is, pattern, proxy)))
-        outcomes = _outcomes(load)
-
-    assert [one for one in outcomes if "unexpected" in one] == []
-    records = proxy.all_finished()
-    assert_ledger_equals(upstream.served(), records)
-    assert_nothing_is_open(records)
-    assert _complete(outcomes) <= by_event_id(records).keys()
-    assert proxy.dead_letters() == 0
-
-
-def test_what_was_answered_is_recorded_when_the_proxy_is_killed_and_when_all_is(
-    upstream: CountingUpstream, proxy: Serving
-) -> None:
-    with _load(proxy, seed=2) as load:
-        _served_more_than(upstream, 30)
-        _kill(_is(r"--target[= ]proxy\b", proxy))
-        outcomes = _outcomes(load)
-    assert any("broken" in one for one in outcomes), "the kill met no request"
-    wait_for("the proxy to answer again", lambda: _is_healthy(proxy))
-
-    served_before = len(upstream.served())
-    with _load(proxy, seed=3) as load:
-        _served_more_than(upstream, served_before + 30)
-        assert proxy.process is not None
-        family = proxy.tree()
-        proxy.process.kill()
-        _kill(family)
-        proxy.process.wait()
-        outcomes += _outcomes(load)
-    proxy.start()
-
-    _assert_what_was_answered_is_recorded(upstream, proxy, outcomes)
-
-
-def _assert_what_was_answered_is_recorded(
-    upstream: CountingUpstream, proxy: Serving, outcomes: Sequence[dict[str, Any]]
-) -> None:
-    """Requests whose proxy died are open, and say so; all others are as after any other day."""
-    complete = _complete(outcomes)
-    assert complete, "the kill came before any answer"
-    records = proxy.settled()
-    ledger = by_event_id(records)
-    served = {one["event_id"]: one for one in upstream.served()}
-    assert served.keys() <= ledger.keys(), "requests that the upstream served and the ledger has not"
-    still_open = {event_id for event_id, record in ledger.items() if record["event_type"] != "finished"}
-    assert not still_open & complete, "a member has a whole answer, and its record is open"
-    assert all(ledger[event_id]["usage_source"] == "unknown" for event_id in still_open)
-    ended = [record for record in records if record["event_id"] not in still_open]
-    assert_ledger_equals([one for event_id, one in served.items() if event_id not in still_open], ended)
-
-
-def _is_healthy(proxy: Serving) -> bool:
-    try:
-        return ask(proxy.root, "GET", "/healthz", headers={}).status == 200
-    except OSError:
-        return False
 
 
 def test_a_locked_queue_harms_no_client_and_its_events_can_be_replayed(
@@ -184,3 +122,68 @@ def test_a_locked_queue_harms_no_client_and_its_events_can_be_replayed(
     assert {line["usage_event"]["event_id"] for line in kept} <= by_event_id(records).keys()
     assert len(records) == 7
     assert_ledger_equals(upstream.served(), records)
+
+
+def test_nothing_is_lost_or_doubled_when_what_is_behind_the_proxy_is_killed(
+    upstream: CountingUpstream, proxy: Serving
+) -> None:
+    with _load(proxy, seed=1) as load:
+        for _ in range(3):
+            _served_more(upstream, 15)
+            for pattern in (r"--target[= ]usage_sink\b", r"openai_proxy\.local\.delivery", r"--target[= ]log_view\b"):
+                _kill(wait_for("the process to run again", functools.partial(_is, pattern, proxy)))
+        outcomes = _outcomes(load)
+
+    assert [one for one in outcomes if "unexpected" in one] == []
+    records = proxy.all_finished()
+    assert_ledger_equals(upstream.served(), records)
+    assert_nothing_is_open(records)
+    assert _complete(outcomes) <= by_event_id(records).keys()
+    assert proxy.dead_letters() == 0
+
+
+def test_what_was_answered_is_recorded_when_the_proxy_is_killed_and_when_all_is(
+    upstream: CountingUpstream, proxy: Serving
+) -> None:
+    with _load(proxy, seed=2) as load:
+        _served_more(upstream, 30)
+        _kill(_is(r"--target[= ]proxy\b", proxy))
+        outcomes = _outcomes(load)
+    assert any("broken" in one for one in outcomes), "the kill met no request"
+    wait_for("the proxy to answer again", lambda: _is_healthy(proxy))
+
+    with _load(proxy, seed=3) as load:
+        _served_more(upstream, 30)
+        assert proxy.process is not None
+        family = proxy.tree()
+        proxy.process.kill()
+        _kill(family)
+        proxy.process.wait()
+        outcomes += _outcomes(load)
+    proxy.start()
+
+    _assert_what_was_answered_is_recorded(upstream, proxy, outcomes)
+
+
+def _assert_what_was_answered_is_recorded(
+    upstream: CountingUpstream, proxy: Serving, outcomes: Sequence[dict[str, Any]]
+) -> None:
+    """Requests whose proxy died are open, and say so; all others are as after any other day."""
+    complete = _complete(outcomes)
+    assert complete, "the kill came before any answer"
+    records = proxy.settled()
+    ledger = by_event_id(records)
+    served = {one["event_id"]: one for one in upstream.served()}
+    assert served.keys() <= ledger.keys(), "requests that the upstream served and the ledger has not"
+    still_open = {event_id for event_id, record in ledger.items() if record["event_type"] != "finished"}
+    assert not still_open & complete, "a member has a whole answer, and its record is open"
+    assert all(ledger[event_id]["usage_source"] == "unknown" for event_id in still_open)
+    ended = [record for record in records if record["event_id"] not in still_open]
+    assert_ledger_equals([one for event_id, one in served.items() if event_id not in still_open], ended)
+
+
+def _is_healthy(proxy: Serving) -> bool:
+    try:
+        return ask(proxy.root, "GET", "/healthz", headers={}).status == 200
+    except OSError:
+        return False
