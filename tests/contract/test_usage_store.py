@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -25,17 +24,30 @@ class Engine(NamedTuple):
     ledger: UsageLedger
 
 
-def sqlite(folder: Path) -> Engine:
-    path = folder / "data" / "ledger.db"
-    return Engine(SqliteStore(path), SqliteLedger(path))
+def sqlite(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    path = request.getfixturevalue("tmp_path") / "data" / "ledger.db"
+    yield Engine(SqliteStore(path), SqliteLedger(path))
 
 
-ENGINES: Mapping[str, Callable[[Path], Engine]] = {"sqlite": sqlite}
+def bigquery(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Without insert ids: the emulator drops every row that comes twice, which the real service does only mostly."""
+    ledger = request.getfixturevalue("empty_cloud_ledger")
+    from emulators import PROJECT
+    from openai_proxy.adapters.bigquery_store import BigQueryLedger, BigQueryStore
+
+    store = BigQueryStore(PROJECT, ledger.dataset, "usage_records", insert_ids=False)
+    reader = BigQueryLedger(PROJECT, ledger.dataset, "usage_records")
+    yield Engine(store, reader)
+    store.close()
+    reader.close()
+
+
+ENGINES: Mapping[str, Callable[[pytest.FixtureRequest], Iterator[Engine]]] = {"sqlite": sqlite, "bigquery": bigquery}
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    return ENGINES[request.param](tmp_path)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    yield from ENGINES[request.param](request)
 
 
 def finished(event_id: str = "e1", cost: str | None = "0.0025", **fields: Any) -> UsageRecord:
@@ -167,7 +179,7 @@ def test_text_that_utf8_cannot_hold_does_not_lose_the_record(engine: Engine) -> 
     assert engine.store.add([finished(request_model="gpt-\ud800", usage={"a": "\udfff"})]) == {}
 
     assert rows(engine)[0]["request_model"] == "gpt-?"
-    assert rows(engine)[0]["usage"] == {"a": "\udfff"}
+    assert rows(engine)[0]["usage"] in ({"a": "\udfff"}, {"a": "?"})  # SQLite keeps it, BigQuery cannot
 
 
 def test_sums_are_exact_to_a_billionth(engine: Engine) -> None:

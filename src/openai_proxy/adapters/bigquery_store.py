@@ -304,7 +304,7 @@ def _numeric(amount: Decimal) -> str:
 
 
 def _json_text(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return _text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def _text(value: str) -> str:
