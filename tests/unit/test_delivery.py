@@ -234,7 +234,21 @@ def test_an_unreachable_sink_is_no_attempt_of_any_message(path: Path, capsys: py
 
     assert {body["deliveryAttempt"] for _, _, body in sink.received} == {1}
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["message"] for line in lines] == ["the sink is unreachable; usage events wait in the queue"]
+    assert [line["message"] for line in lines] == ["nothing can be delivered now; usage events wait in the queue"]
+
+
+def test_a_ledger_that_cannot_be_written_is_no_attempt_of_any_message(path: Path) -> None:
+    sink = Sink(lambda _: 503 if len(sink.received) < 12 else 204)
+
+    async def story() -> None:
+        await publish(path, *(f"event-{number}" for number in range(10)))
+        async with sink.running() as url, delivering(path, url):
+            await until(lambda: depth(path) == 0)
+
+    asyncio.run(story())
+
+    assert {body["deliveryAttempt"] for _, _, body in sink.received} == {1}
+    assert reasons(path) == []
 
 
 def test_stopping_lets_what_is_in_flight_end(path: Path) -> None:

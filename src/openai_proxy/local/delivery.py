@@ -29,6 +29,7 @@ from openai_proxy.structured_log import log
 
 TOPIC_PATH = "/projects/local/topics/usage-events"
 _SUBSCRIPTION = "projects/local/subscriptions/usage-events"
+_LEDGER_UNAVAILABLE = 503  # what our sink answers when the ledger, not the message, is the trouble
 _ACKNOWLEDGED = frozenset({102, 200, 201, 202, 204})  # https://cloud.google.com/pubsub/docs/push#receive_push
 _MAX_ATTEMPTS = 10
 _PARALLEL = 8
@@ -69,7 +70,7 @@ def push_body(message: Message) -> dict[str, object]:
 
 
 class SinkUnreachableError(Exception):
-    """No connection to the sink: that says nothing about the message."""
+    """No connection to the sink, or the sink has none to the ledger: that says nothing about the message."""
 
 
 class DeliveryError(Exception):
@@ -123,6 +124,8 @@ class Delivery:
     async def _post(self, message: Message) -> None:
         try:
             async with self._session.post(self._url, json=push_body(message)) as response:
+                if response.status == _LEDGER_UNAVAILABLE:
+                    raise SinkUnreachableError("the sink cannot write the ledger now; its own log says why")
                 if response.status not in _ACKNOWLEDGED:
                     raise DeliveryError(f"the sink answered {response.status}")
         except aiohttp.ClientConnectorError as error:
@@ -157,7 +160,7 @@ class Delivery:
         self._outages += 1
         self._resume_time = now + backoff(self._outages, _OUTAGE_CAP_SECONDS)
         if self._outages == 1:
-            log("WARNING", "the sink is unreachable; usage events wait in the queue", error=reason)
+            log("WARNING", "nothing can be delivered now; usage events wait in the queue", error=reason)
 
     def _fail(self, message: Message, reason: str, now: datetime) -> None:
         attempts = message.attempts + 1
