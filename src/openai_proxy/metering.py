@@ -22,6 +22,8 @@ EVENT_STREAM = "text/event-stream"
 _LONGEST_TEXT = 256
 _LARGEST_OUTPUT = 2 * 1024 * 1024  # characters of deltas kept for an estimate; 128k tokens are about 0.5 MB
 _LARGEST_DECODED = 256 * 1024  # of one step of decompression
+_LARGEST_WHOLE = 64 * 1024  # of a body that is parsed at once, when it came in one part
+_BODY_ENDS = (b"}", b"}\n")
 _HEAD, _GZIP = 2, b"\x1f\x8b"  # the bytes that tell the codings apart
 
 
@@ -94,10 +96,16 @@ class BodyMeter:
 
     def __init__(self) -> None:
         self.reading = Reading()
-        self._scanner = MemberScanner(_BODY_MEMBERS)
+        self._scanner: MemberScanner | None = None
 
     def feed(self, data: bytes) -> bytes:
         """All of it."""
+        if self._scanner is None:
+            whole = _value(data) if len(data) <= _LARGEST_WHOLE and data.endswith(_BODY_ENDS) else None
+            if isinstance(whole, dict):  # nearly always: the body came in one part
+                self.reading.take(whole)
+                return data
+            self._scanner = MemberScanner(_BODY_MEMBERS)
         self.reading.take({path[0]: _value(raw) for path, raw in self._scanner.feed(data) if path})
         return data
 
@@ -168,11 +176,13 @@ class ChatStream(StreamMeter):
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Read a chunk."""
-        self.reading.take(event)
+        reading = self.reading
+        if reading.response_id is None or event.get("usage") or "error" in event:  # the others repeat the first one
+            reading.take(event)
         choices = event.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):
-                self.reading.add_output(choice.get("text"))
+                reading.add_output(choice.get("text"))
                 self._delta(choice.get("delta"))
 
     def large_member(self, path: Path, value: object) -> None:
@@ -194,6 +204,7 @@ class ChatStream(StreamMeter):
 
 # Inside a JSON string the quotes would be escaped, so this is always a member and its comma
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])|(\{\s*)"usage"\s*:\s*null\s*,\s*')
+_USUAL_NULL_USAGE = b',"usage":null'
 _LONGEST_NULL_USAGE = 64  # held back of a large chunk, in case a packet cuts the member
 
 
@@ -228,7 +239,8 @@ class UnaskedUsageFilter(ChatStream):
         self._read(piece)
         if self._only_usage:
             return b""
-        return _NULL_USAGE.sub(rb"\1", piece.raw) if b'"usage"' in piece.raw else piece.raw
+        raw = piece.raw.replace(_USUAL_NULL_USAGE, b"")
+        return _NULL_USAGE.sub(rb"\1", raw) if b'"usage"' in raw else raw
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Read a chunk."""
@@ -315,9 +327,12 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT else None
 
 
+_parse = json.JSONDecoder().decode  # `json.loads` would look for UTF-16 first
+
+
 def _value(raw: bytes) -> object:
     try:
-        return json.loads(raw)
+        return _parse(str(raw, "utf-8"))
     except (ValueError, RecursionError):
         return None
 
