@@ -58,9 +58,8 @@ class Client:
         return b""
 
     async def left(self) -> None:
-        """Return when the client has left. The body must have been read to its end."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        """Return when the client has left. The body must have been read to its end: then nothing else can come."""
+        await self._receive()
 
     async def begin(self, status: int, headers: Iterable[Header]) -> None:
         """Send the status and the headers; our own request id goes with every answer."""

@@ -64,10 +64,8 @@ def find(method: str, raw_path: str) -> Route | None:
     segments = tuple(unquote(segment) for segment in rest)
     if segments == _ANCESTOR:
         segments = ("chat", "completions")
-    for prefix in _PREFIXES:
-        if segments[: len(prefix)] == prefix:
-            return _find(method, segments[len(prefix) :])
-    return None
+    prefix = next(prefix for prefix in _PREFIXES if segments[: len(prefix)] == prefix)  # the last one fits all
+    return _find(method, segments[len(prefix) :])
 
 
 def _find(method: str, segments: tuple[str, ...]) -> Route | None:

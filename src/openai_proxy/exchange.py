@@ -46,6 +46,7 @@ class Upstream:
 
     session: aiohttp.ClientSession
     settings: Settings
+    team_key: Callable[[], str]
     accept: Callable[[UsageEvent], Awaitable[None]]
     drains: asyncio.Semaphore
 
@@ -176,7 +177,7 @@ class Exchange:
     async def _forward(self) -> None:
         outcome, settings = self._outcome, self._upstream.settings
         headers = header_rules.for_upstream(
-            self._client.headers, api_key=settings.require("openai_api_key"), request_id=self._client.request_id
+            self._client.headers, api_key=self._upstream.team_key(), request_id=self._client.request_id
         )
         query = f"?{self._client.query}" if self._client.query else ""
         url = URL(f"{settings.openai_base_url}{self._route.upstream_path}{query}", encoded=True)
@@ -248,8 +249,10 @@ class Exchange:
             self._outcome.upstream_seconds += time.perf_counter() - asked
             if not chunk:
                 break
+            if is_stream and self._outcome.first_chunk is None:
+                self._outcome.first_chunk = time.perf_counter()
             try:
-                read = b"".join(meter.feed(part) for part in (decoder.feed(chunk) if decoder else (chunk,)))
+                read = b"".join(map(meter.feed, decoder.feed(chunk))) if decoder else meter.feed(chunk)
             except ValueError:  # not the coding that it claims: it passes, and cannot be metered
                 meter, decoder, read = NoMeter(), None, chunk
             passed = read if edits else chunk
@@ -258,23 +261,14 @@ class Exchange:
             elif meter.reading.ended:
                 await self._finish()
             if passed:
-                await self._send(passed)
+                await self._client.send(passed)
             if self._outcome.client_left:
                 self._drained += len(chunk)
                 if self._drained > self._upstream.settings.drain_bytes:
                     self.give_up()
         last = held + meter.finish()
         await self._finish()
-        self._mark_first_chunk()
         await self._client.send(last, more=False)
-
-    async def _send(self, data: bytes) -> None:
-        self._mark_first_chunk()
-        await self._client.send(data)
-
-    def _mark_first_chunk(self) -> None:
-        if self._outcome.first_chunk is None:
-            self._outcome.first_chunk = time.perf_counter()
 
     async def _fail(self, refusal: Refusal | None) -> None:
         """Record what went wrong, and say it, unless an answer has begun: then it is cut, as OpenAI's was."""

@@ -49,7 +49,7 @@ class Outcome:
             usage=usage,
             tool_usage=reading.tool_usage if source == "reported" else None,
             response_model=reading.model,
-            response_id=reading.response_id,
+            response_id=reading.response_id or started.response_id,
             service_tier=reading.service_tier,
             http_status_code=self.status,
             error_type=self.error_type or reading.error_type,
@@ -67,16 +67,19 @@ class Outcome:
             return self.reading.usage, "reported"
         if self.status is not None and self.status >= _ERRORS_FROM and self.error_type is None:
             return None, "none"  # OpenAI refused, and charges nothing for that
-        if (self.given_up or self.reading.output) and self.request_body is not None:
-            return await self._estimate()
+        if self.given_up or self.reading.output:
+            try:
+                usage = await asyncio.to_thread(self._estimate)
+            except Exception as error:  # noqa: BLE001 - an estimate must never cost a request its record
+                log("ERROR", "no estimate could be made; the usage is recorded as unknown", error=type(error).__name__)
+            else:
+                return usage, "unknown" if usage is None else "estimated"
         return None, "unknown"
 
-    async def _estimate(self) -> tuple[Mapping[str, Any] | None, UsageSource]:
-        try:
-            return await asyncio.to_thread(usage_of, parse(self.request_body or b""), self.reading.output), "estimated"
-        except Exception as error:  # noqa: BLE001 - an estimate must never cost a request its record
-            log("ERROR", "no estimate could be made; the usage is recorded as unknown", error=type(error).__name__)
-            return None, "unknown"
+    def _estimate(self) -> Mapping[str, Any] | None:
+        """The usage by our own count, or None where the request's body was not kept or cannot be read."""
+        request = parse(self.request_body or b"")
+        return usage_of(request, self.reading.output) if request else None
 
 
 def _ms(seconds: float) -> int:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 _LARGEST_WHOLE = 256 * 1024  # an event up to here is given whole; a larger one in parts, as it comes
 
-# Atomic: the CR of a CRLF is no line end by itself
-_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+# Possessive: the CR of a CRLF is no line end by itself. In this form the engine skips to the next CR or LF at once
+_BLANK_LINE = re.compile(rb"(?:\r\n?+|\n)(?:\r\n?+|\n)")
 _LINE = re.compile(rb"([^\r\n]*+)(\r\n|\n|\r|\Z)")
 _LONGEST_BLANK = 4
 
@@ -68,8 +68,9 @@ class EventSplitter:
 
 def data_of(event: bytes) -> bytes:
     """The data of one whole event: its data lines joined by LF, without their field name."""
-    if event.startswith(b"data: ") and event.endswith(b"\n\n") and event.find(b"\n") == len(event) - 2:
-        return event[6:-2]  # nearly always: one line
+    one_line = event.endswith(b"\n\n") and event.find(b"\n") == len(event) - 2 and b"\r" not in event
+    if one_line and event.startswith(b"data: "):  # nearly always
+        return event[6:-2]
     lines = []
     for match in _LINE.finditer(event):
         name, colon, value = match[1].partition(b":")
