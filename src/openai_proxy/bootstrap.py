@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -26,7 +26,16 @@ def proxy(environ: Mapping[str, str]) -> Proxy:
         settings,
         access=AccessFile(Path(settings.require("access_file"))),
         queue=usage_queue(settings),
+        team_key=_team_key(settings),
     )
+
+
+def _team_key(settings: Settings) -> Callable[[], str] | None:
+    if not settings.openai_api_key_file:
+        return None
+    from openai_proxy.adapters.secret_file import SecretFile
+
+    return SecretFile(Path(settings.openai_api_key_file), "OPENAI_API_KEY_FILE").current
 
 
 def usage_sink(environ: Mapping[str, str]) -> UsageSink:

@@ -9,6 +9,7 @@ import aiohttp
 
 from openai_proxy.access import AccessFileError, AccessSource
 from openai_proxy.client import Client
+from openai_proxy.identity_token import IdentityToken
 from openai_proxy.ports import QueueError, UsageQueue
 from openai_proxy.settings import Settings
 
@@ -20,12 +21,18 @@ class Health:
     """Asks each part once, all at a time."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, settings: Settings, access: AccessSource, queue: UsageQueue
+        self,
+        session: aiohttp.ClientSession,
+        settings: Settings,
+        access: AccessSource,
+        queue: UsageQueue,
+        identity: IdentityToken,
     ) -> None:
         self._session = session
         self._settings = settings
         self._access = access
         self._queue = queue
+        self._identity = identity
 
     async def answer(self, client: Client) -> None:
         """200 when all is reachable, else 503; the body names each part and what is wrong with it."""
@@ -63,7 +70,8 @@ class Health:
         if not self._settings.log_view_url:
             return {}
         try:
-            async with self._session.get(f"{self._settings.log_view_url}/healthz", timeout=_TIMEOUT) as response:
+            url, headers = f"{self._settings.log_view_url}/healthz", await self._identity.headers()
+            async with self._session.get(url, headers=headers, timeout=_TIMEOUT) as response:
                 said = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return {"log_view": "cannot be reached", "ledger": "not known without log_view"}

@@ -8,6 +8,7 @@ from yarl import URL
 from openai_proxy import refusals
 from openai_proxy.client import Client
 from openai_proxy.headers import Header, from_raw, value_of
+from openai_proxy.identity_token import IdentityToken
 from openai_proxy.settings import Settings
 
 _LARGEST_FORM = 64 * 1024
@@ -23,9 +24,10 @@ _NOT_BACK = frozenset({"connection", "date", "keep-alive", "server", "transfer-e
 class PageRelay:
     """Carries one request to log_view and its answer back."""
 
-    def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
+    def __init__(self, session: aiohttp.ClientSession, settings: Settings, identity: IdentityToken) -> None:
         self._session = session
         self._settings = settings
+        self._identity = identity
 
     async def relay(self, client: Client) -> None:
         """Serve the request; 502 when log_view cannot be reached."""
@@ -44,7 +46,7 @@ class PageRelay:
             async with self._session.request(
                 client.method,
                 url,
-                headers=_request_headers(client),
+                headers=[*_request_headers(client), *await self._identity.headers()],
                 data=bytes(body) or None,
                 allow_redirects=False,
                 timeout=_TIMEOUT,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import aiohttp
 
@@ -19,8 +21,9 @@ from openai_proxy.events import UsageEvent
 from openai_proxy.exchange import Exchange, Upstream
 from openai_proxy.headers import value_of
 from openai_proxy.health import Health
+from openai_proxy.identity_token import IdentityToken
 from openai_proxy.page_relay import PageRelay
-from openai_proxy.ports import QueueError, UsageQueue
+from openai_proxy.ports import QueueError, SecretError, UsageQueue
 from openai_proxy.settings import Settings
 from openai_proxy.structured_log import log
 
@@ -31,15 +34,23 @@ _ACCEPT_TRIES = 2
 
 
 class Proxy:
-    """All requests of one process."""
+    """All requests of one process. `team_key` gives the team's key at each use; without it, the setting does."""
 
-    def __init__(self, settings: Settings, *, access: AccessSource, queue: UsageQueue) -> None:
-        settings.require("openai_api_key")
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        access: AccessSource,
+        queue: UsageQueue,
+        team_key: Callable[[], str] | None = None,
+    ) -> None:
+        self._team_key = team_key or partial(str, settings.require("openai_api_key"))
         self._settings = settings
         self._access = access
         self._queue = queue
         self._exchanges: set[Exchange] = set()
         self._upstream: Upstream | None = None  # made in the loop that serves
+        self._page_identity: IdentityToken | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -66,10 +77,11 @@ class Proxy:
 
     async def _serve(self, client: Client) -> None:
         if client.raw_path in {"/healthz", "/health"}:
-            await Health(self._connected().session, self._settings, self._access, self._queue).answer(client)
+            session, identity = self._connected().session, self._identity()
+            await Health(session, self._settings, self._access, self._queue, identity).answer(client)
             return
         if client.raw_path == "/log" or client.raw_path.startswith("/log/"):
-            await PageRelay(self._connected().session, self._settings).relay(client)
+            await PageRelay(self._connected().session, self._settings, self._identity()).relay(client)
             return
         if client.raw_path == "/" and client.method == "GET":
             await client.answer(302, b"", [("location", "/log")])
@@ -96,12 +108,23 @@ class Proxy:
         if any(name == "content-encoding" and value.lower() != "identity" for name, value in client.headers):
             await client.refuse(refusals.ENCODED_BODY)
             return
+        try:
+            self._team_key()
+        except SecretError as error:
+            log("ERROR", "the team's key cannot be had, so nothing goes to OpenAI", error=str(error))
+            await client.refuse(refusals.NO_TEAM_KEY)
+            return
         exchange = Exchange(client, caller, route, self._connected())
         self._exchanges.add(exchange)
         try:
             await exchange.run()
         finally:
             self._exchanges.discard(exchange)
+
+    def _identity(self) -> IdentityToken:
+        if self._page_identity is None:
+            self._page_identity = IdentityToken(self._connected().session, self._settings)
+        return self._page_identity
 
     def _connected(self) -> Upstream:
         if self._upstream is None:
@@ -120,6 +143,7 @@ class Proxy:
                     max_field_size=_LARGEST_HEADER,
                 ),
                 settings=self._settings,
+                team_key=self._team_key,
                 accept=self._accept,
                 drains=asyncio.Semaphore(self._settings.max_drains),
             )

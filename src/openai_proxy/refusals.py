@@ -58,6 +58,12 @@ NO_ACCESS_FILE = Refusal(
     kind="server_error",
     code="access_file_unreadable",
 )
+NO_TEAM_KEY = Refusal(
+    503,
+    "The proxy cannot read the team's OpenAI key; the request was not sent. Its owner finds the reason in its log.",
+    kind="server_error",
+    code="team_key_unreadable",
+)
 UNREACHABLE = Refusal(
     502,
     "OpenAI could not be reached; the request was not sent.",

@@ -64,7 +64,7 @@ class UsageSink:
             QueueError: a dead letter cannot be kept now.
         """
         try:
-            event = UsageEvent.from_json(message)
+            event = _event(message)
         except MalformedEventError as error:
             self._dead_letters.add(message, str(error))
             return
@@ -80,6 +80,26 @@ class UsageSink:
         refused = self._store.add([record])
         if event.event_id in refused:
             self._dead_letters.add(message, refused[event.event_id])
+
+
+def _event(message: bytes) -> UsageEvent:
+    """The event, as it was published or as the proxy logged it instead: then the message is Cloud Logging's LogEntry.
+
+    https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry; its numbers may have become 12.0.
+    """
+    if b'"jsonPayload"' not in message:
+        return UsageEvent.from_json(message)
+    try:
+        entry = json.loads(message, parse_float=_number)
+        logged = entry["jsonPayload"]["usage_event"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return UsageEvent.from_json(message)
+    return UsageEvent.from_fields(logged)
+
+
+def _number(text: str) -> int | float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _open(envelope: Any) -> tuple[bytes, str, datetime]:  # noqa: ANN401 - whatever JSON was pushed

@@ -57,7 +57,7 @@ def serve(options: Options, environ: Mapping[str, str]) -> None:
         PortError, DataFolderError, AccessFileError, SettingsError: as their names say.
     """
     settings = Settings.from_environ(environ)
-    demo = settings.openai_api_key is None
+    demo = not (settings.openai_api_key or settings.openai_api_key_file)
     _check_checkout(options.functions_dir)
     folder = DataFolder(options.data_dir)
     folder.make()
