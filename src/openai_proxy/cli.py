@@ -19,20 +19,20 @@ from openai_proxy import __version__, bootstrap
 from openai_proxy.access import Access, AccessFileError, Key, Role, User
 from openai_proxy.access_edits import NEW_FILE, AccessEditError, add_user, issued_key, revoke_user, rotate_key
 from openai_proxy.adapters.access_file import AccessFile
-from openai_proxy.adapters.sqlite_deliveries import DeadLetter, SqliteDeliveries
 from openai_proxy.keys import key_hash, new_key, new_key_id
 from openai_proxy.local import LocalError
 from openai_proxy.local.data_folder import DataFolder
 from openai_proxy.local.replay import replay
 from openai_proxy.local.usage_text import json_array, record_objects, table, total_objects
 from openai_proxy.periods import PeriodError, parse_period
-from openai_proxy.ports import GroupBy, QueueError, StoreError
+from openai_proxy.ports import DeadLetter, DeadLetterBox, GroupBy, QueueError, StoreError
 from openai_proxy.records import cell_to_json
 from openai_proxy.settings import Settings, SettingsError
 
 _DEFAULT_GROUPS: tuple[GroupBy, ...] = ("user", "model")
 _OVERLAP_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LARGEST_PORT = 65535
+_ADDRESSES = ("USAGE_QUEUE_URL", "USAGE_STORE_URL")
 _EXPECTED_ERRORS = (
     LocalError,
     AccessFileError,
@@ -147,7 +147,11 @@ def _existing_folder(arguments: _Arguments) -> DataFolder:
     return folder
 
 
-def _settings(folder: DataFolder) -> Settings:
+def _settings(arguments: _Arguments) -> Settings:
+    """Where the queue and the ledger are: as the functions' own variables say, or in the data folder."""
+    if not hasattr(arguments, "data_dir") and any(os.environ.get(name) for name in _ADDRESSES):
+        return Settings.from_environ(os.environ)
+    folder = _existing_folder(arguments)
     return Settings.from_environ({"USAGE_QUEUE_URL": folder.queue_url(), "USAGE_STORE_URL": folder.store_url()})
 
 
@@ -259,7 +263,7 @@ def _overlap(text: str) -> timedelta:
 def _usage(arguments: _Arguments) -> int:
     bounds = {"period": "all", "since": arguments.since, "until": arguments.until}
     _, period = parse_period(bounds, datetime.now(UTC))
-    ledger = bootstrap.usage_ledger(_settings(_existing_folder(arguments)))
+    ledger = bootstrap.usage_ledger(_settings(arguments))
     by = arguments.by or (() if arguments.json else _DEFAULT_GROUPS)
     if by:
         objects = total_objects(ledger.totals(period, user_id=arguments.user, by=by), by)
@@ -280,8 +284,7 @@ def _groups(text: str) -> tuple[GroupBy, ...]:
 
 
 def _replay(arguments: _Arguments) -> int:
-    folder = _existing_folder(arguments)
-    queue = bootstrap.usage_queue(_settings(folder))
+    queue = bootstrap.usage_queue(_settings(arguments))
     with _lines(arguments.file) as lines:
         counts = asyncio.run(replay(lines, queue, _complain))
     print(f"Replayed {counts.events} usage events; skipped {counts.skipped} lines without one.")
@@ -295,8 +298,8 @@ def _lines(file: str) -> contextlib.AbstractContextManager[TextIO]:
 
 
 def _dead_letters_list(arguments: _Arguments) -> int:
-    with _deliveries(arguments) as deliveries:
-        letters = deliveries.dead_letters()
+    with _dead_letter_box(arguments) as box:
+        letters = box.dead_letters()
     if arguments.json:
         print(json.dumps([_letter_object(letter) for letter in letters], indent=2))
     else:
@@ -318,14 +321,14 @@ def _letter_object(letter: DeadLetter) -> dict[str, object]:
 
 
 def _dead_letters_replay(arguments: _Arguments) -> int:
-    with _deliveries(arguments) as deliveries:
-        count = deliveries.replay(datetime.now(UTC))
+    with _dead_letter_box(arguments) as box:
+        count = box.replay(datetime.now(UTC))
     print(json.dumps({"replayed": count}) if arguments.json else f"Replayed {count} dead letters.")
     return 0
 
 
-def _deliveries(arguments: _Arguments) -> contextlib.closing[SqliteDeliveries]:
-    return contextlib.closing(SqliteDeliveries(_existing_folder(arguments).queue_file))
+def _dead_letter_box(arguments: _Arguments) -> contextlib.closing[DeadLetterBox]:
+    return contextlib.closing(bootstrap.dead_letter_box(_settings(arguments)))
 
 
 def _version(_arguments: _Arguments) -> int:
