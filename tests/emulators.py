@@ -65,6 +65,10 @@ class PubsubEmulator:
         answer = requests.put(f"http://{self.host}/v1/projects/{PROJECT}/{path}", json=body, timeout=30)
         assert answer.ok, answer.text
 
+    def delete(self, path: str) -> None:
+        """Remove a topic or a subscription."""
+        requests.delete(f"http://{self.host}/v1/projects/{PROJECT}/{path}", timeout=30).raise_for_status()
+
     def topic(self, name: str) -> str:
         """A new topic's full name."""
         self.put(f"topics/{name}", {})
