@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote
 
@@ -56,6 +57,7 @@ class Route:
     resource_id: str | None
 
 
+@lru_cache(maxsize=256)  # nearly every request is for one of a few paths
 def find(method: str, raw_path: str) -> Route | None:
     """The route of a request, or None: `/v1/X`, `/X` and `/openai/v1/X` are the same, and no other form is accepted."""
     root, *rest = raw_path.split("/")

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import aiohttp
+from aiohttp.payload import AsyncIterablePayload
 from yarl import URL
 
 from openai_proxy import headers as header_rules
@@ -196,7 +197,7 @@ class Exchange:
             await self._client.begin(response.status, kept)
             await self._relay(response, meter, decoder)
 
-    def _body(self, headers: list[Header]) -> AsyncIterator[bytes] | None:
+    def _body(self, headers: list[Header]) -> AsyncIterablePayload | None:
         """The body to send. Its length is named where it is known: a body edited on its way may grow."""
         if not self._head:
             return None
@@ -209,7 +210,7 @@ class Exchange:
             length = str(len(self._head))
         if length:
             headers.append(("content-length", length))
-        return self._parts()
+        return AsyncIterablePayload(self._parts())
 
     async def _parts(self) -> AsyncIterator[bytes]:
         """The body's parts; the last one, and so a whole body, only once it is known that it may be sent."""
@@ -287,8 +288,7 @@ class Exchange:
         patience, self._patience = self._patience, None
         if patience:
             patience.reschedule(None)
-        started = replace(self._started, request_model=self._facts.model, stream=self._facts.stream)
-        await self._upstream.accept(await self._outcome.finished(started))
+        await self._upstream.accept(await self._outcome.finished(self._started, self._facts))
         if patience and self._deadline is not None:  # somebody gave up: the rest is not waited for long
             patience.reschedule(asyncio.get_running_loop().time() + _AFTERMATH_SECONDS)
         self._patience = patience

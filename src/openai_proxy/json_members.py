@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Sequence
+from functools import cache
 
 Path = tuple[str, ...]
 Piece = tuple[Path | None, bytes]
@@ -37,8 +38,7 @@ class MemberScanner:
     """A push scanner: `feed` it the bytes as they come; the pieces' bytes, joined, are the bytes fed."""
 
     def __init__(self, wanted: Sequence[Path], largest_value: int = _LARGEST_VALUE) -> None:
-        self._wanted = frozenset(wanted)
-        self._on_the_way = frozenset(path[:length] for path in wanted for length in range(1, len(path)))
+        self._wanted, self._on_the_way = _sets(tuple(wanted))
         self._largest_value = largest_value
         self._data = b""
         self._at = 0
@@ -196,6 +196,12 @@ class MemberScanner:
     def _give(self, path: Path | None, end: int) -> None:
         self._pieces.append((path, self._data[self._given : end]))
         self._given = end
+
+
+@cache  # there are a handful, and a scanner a request
+def _sets(wanted: tuple[Path, ...]) -> tuple[frozenset[Path], frozenset[Path]]:
+    """The wanted paths, and the paths that lead to one."""
+    return frozenset(wanted), frozenset(path[:length] for path in wanted for length in range(1, len(path)))
 
 
 def _text(key: bytes) -> str:

@@ -12,7 +12,7 @@ from openai_proxy.endpoints import Metering
 from openai_proxy.estimation import usage_of
 from openai_proxy.events import UsageEvent, UsageSource
 from openai_proxy.metering import Reading
-from openai_proxy.request_body import parse
+from openai_proxy.request_body import RequestFacts, parse
 from openai_proxy.structured_log import log
 
 _ERRORS_FROM = 400
@@ -38,13 +38,15 @@ class Outcome:
     upstream_seconds: float = 0.0
     upstream_request_id: str | None = None
 
-    async def finished(self, started: UsageEvent) -> UsageEvent:
-        """The event that ends the request."""
+    async def finished(self, started: UsageEvent, facts: RequestFacts) -> UsageEvent:
+        """The event that ends the request; `facts` of a large body are known only now."""
         reading = self.reading
         usage, source = await self._usage()
         return replace(
             started,
             event_type="finished",
+            request_model=facts.model,
+            stream=facts.stream,
             usage_source=source,
             usage=usage,
             tool_usage=reading.tool_usage if source == "reported" else None,

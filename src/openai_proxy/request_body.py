@@ -9,7 +9,7 @@ from typing import Any
 
 from openai_proxy.json_members import MemberScanner
 
-_WANTED = ("model", "stream", "stream_options", "background")
+_WANTED = (("model",), ("stream",), ("stream_options",), ("background",))
 _LONGEST_MODEL = 256
 _NOT_TRUE = (None, False, 0)  # OpenAI might take anything else for true
 _ASK = {"include_usage": True}
@@ -68,7 +68,7 @@ class BodyEditor:
         self._stream = stream
         self._members: dict[str, Any] = {}
         self._settled = False  # the stream options have been seen, and are as they must be
-        self._scanner = MemberScanner([(name,) for name in _WANTED])
+        self._scanner = MemberScanner(_WANTED)
 
     @property
     def facts(self) -> RequestFacts:
