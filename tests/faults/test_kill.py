@@ -6,7 +6,6 @@ All tests share one ledger and one upstream, and each compares all of both; what
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from serving import CountingUpstream, Serving, serving, wait_for
 pytestmark = pytest.mark.e2e
 
 _SDK_CALLS = Path(__file__).parents[1] / "e2e" / "sdk_calls.py"
-_CALLS = 70
+_CALLS = 100
 _SECONDS = 120
 
 
@@ -71,11 +71,12 @@ def _complete(outcomes: Sequence[dict[str, Any]]) -> set[str]:
     return {one["request_id"] for one in outcomes if not cut_short & one.keys() and one.get("request_id")}
 
 
-def _kill(victims: Sequence[Process]) -> None:
-    assert victims, "there is no such process to kill"
+def _kill(victims: Sequence[Process]) -> int:
+    """Kill them all, and say how many."""
     for victim in victims:
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim.pid, signal.SIGKILL)
+    return len(victims)
 
 
 def _served_more(upstream: CountingUpstream, count: int) -> None:
@@ -127,13 +128,17 @@ def test_a_locked_queue_harms_no_client_and_its_events_can_be_replayed(
 def test_nothing_is_lost_or_doubled_when_what_is_behind_the_proxy_is_killed(
     upstream: CountingUpstream, proxy: Serving
 ) -> None:
+    patterns = (r"--target[= ]usage_sink\b", r"openai_proxy\.local\.delivery", r"--target[= ]log_view\b")
+    killed: Counter[str] = Counter()
     with _load(proxy, seed=1) as load:
-        for _ in range(3):
-            _served_more(upstream, 15)
-            for pattern in (r"--target[= ]usage_sink\b", r"openai_proxy\.local\.delivery", r"--target[= ]log_view\b"):
-                _kill(wait_for("the process to run again", functools.partial(_is, pattern, proxy)))
+        _served_more(upstream, 10)
+        while load.poll() is None:
+            for pattern in patterns:
+                killed[pattern] += _kill(_is(pattern, proxy))
+            time.sleep(0.3)  # so that some of them live for a moment
         outcomes = _outcomes(load)
 
+    assert all(killed[pattern] for pattern in patterns), killed
     assert [one for one in outcomes if "unexpected" in one] == []
     records = proxy.all_finished()
     assert_ledger_equals(upstream.served(), records)
@@ -147,7 +152,7 @@ def test_what_was_answered_is_recorded_when_the_proxy_is_killed_and_when_all_is(
 ) -> None:
     with _load(proxy, seed=2) as load:
         _served_more(upstream, 30)
-        _kill(_is(r"--target[= ]proxy\b", proxy))
+        assert _kill(_is(r"--target[= ]proxy\b", proxy))
         outcomes = _outcomes(load)
     assert any("broken" in one for one in outcomes), "the kill met no request"
     wait_for("the proxy to answer again", lambda: _is_healthy(proxy))
@@ -157,7 +162,7 @@ def test_what_was_answered_is_recorded_when_the_proxy_is_killed_and_when_all_is(
         assert proxy.process is not None
         family = proxy.tree()
         proxy.process.kill()
-        _kill(family)
+        assert _kill(family)
         proxy.process.wait()
         outcomes += _outcomes(load)
     proxy.start()
