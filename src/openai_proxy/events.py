@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Literal, cast
 
 SCHEMA_VERSION = 1
@@ -62,10 +63,10 @@ class UsageEvent:
 
     def to_json(self) -> bytes:
         """Write the event as the queue carries it: one JSON object, UTF-8, without line breaks."""
-        fields = {name: getattr(self, name) for name in _CHECKS}
+        fields = dict(zip(_CHECKS, _values_of(self), strict=True))
         fields["event_time"] = self.event_time.astimezone(UTC).isoformat(timespec="milliseconds")
         fields["schema_version"] = SCHEMA_VERSION
-        return json.dumps(fields, separators=(",", ":")).encode()
+        return _to_text(fields).encode()
 
     @classmethod
     def from_json(cls, data: bytes | str) -> UsageEvent:
@@ -201,4 +202,6 @@ _CHECKS: Mapping[str, _Check] = {
     "time_to_first_chunk_ms": _nullable(_whole),
     "upstream_ms": _nullable(_whole),
 }
+_values_of = attrgetter(*_CHECKS)
+_to_text = json.JSONEncoder(separators=(",", ":")).encode
 _DEFAULTED = {field.name for field in dataclasses.fields(UsageEvent) if field.default is not dataclasses.MISSING}
