@@ -27,7 +27,7 @@ from openai_proxy.headers import Header
 from openai_proxy.metering import EVENT_STREAM, Decoder, Meter, NoMeter, UnaskedUsageFilter, meter_for
 from openai_proxy.outcome import Outcome
 from openai_proxy.refusals import Refusal
-from openai_proxy.request_body import BodyEditor, RequestFacts, facts_of
+from openai_proxy.request_body import BodyEditor, RequestFacts, facts_of, is_plain_utf8
 from openai_proxy.settings import Settings
 
 _LARGEST_READ_FIRST = 1024 * 1024  # a larger body is passed on while it comes, and cannot be estimated from
@@ -71,6 +71,7 @@ class Exchange:
         self._outcome = Outcome(metering=route.endpoint.metering)
         self._head = b""
         self._facts = RequestFacts()
+        self._plain = True  # the body is in UTF-8, as far as its beginning shows
         self._editor = BodyEditor(asks=route.endpoint.metering == "chat")  # of a body too large to be read first
         self._started: UsageEvent  # set by run()
         self._finished = False
@@ -78,6 +79,7 @@ class Exchange:
         self._patience: asyncio.Timeout | None = None  # set while it may be rescheduled
         self._draining = False
         self._drained = 0
+        self._held = b""  # what of an answer came last: it waits for its end, or for what comes next
 
     async def run(self) -> None:
         """Serve the request.
@@ -86,8 +88,8 @@ class Exchange:
             ClientGoneError: the client left before its body was read; nothing went upstream.
         """
         await self._read_head()
-        if self._refused():
-            await self._client.refuse(refusals.NO_BACKGROUND)
+        if refusal := self._refusal():
+            await self._client.refuse(refusal)
             return
         self._started = self._begun()
         watch = asyncio.create_task(self._watch())
@@ -113,6 +115,7 @@ class Exchange:
             parts.append(part)
             size += len(part)
         self._head = b"".join(parts)
+        self._plain = is_plain_utf8(self._head)
         if self._client.body_ended:
             self._facts = facts_of(self._head)
             self._outcome.request_body = self._head
@@ -120,8 +123,12 @@ class Exchange:
             self._head = self._editor.feed(self._head)
             self._facts = self._editor.facts
 
-    def _refused(self) -> bool:
-        return self._facts.background and "background_responses" not in self._caller.allow
+    def _refusal(self) -> Refusal | None:
+        """Why this request may not pass, by what is known of its body."""
+        if not self._plain:
+            return refusals.NOT_UTF8
+        background = self._facts.background and "background_responses" not in self._caller.allow
+        return refusals.NO_BACKGROUND if background else None
 
     def _begun(self) -> UsageEvent:
         retries = header_rules.value_of(self._client.headers, "x-stainless-retry-count") or ""
@@ -166,7 +173,7 @@ class Exchange:
         except aiohttp.SocketTimeoutError:
             await self._fail(refusals.TIMED_OUT)
         except TimeoutError:
-            self._outcome.given_up = True
+            self._outcome.cut_short = True
             await self._fail(None if self._outcome.client_left else refusals.STOPPING)
         except aiohttp.ClientError as error:
             stopped = error.__cause__
@@ -223,8 +230,8 @@ class Exchange:
                 self._outcome.client_left = True
                 raise _UploadStoppedError(None) from None
             self._facts = self._editor.facts
-            if self._refused():
-                raise _UploadStoppedError(refusals.NO_BACKGROUND)
+            if refusal := self._refusal():
+                raise _UploadStoppedError(refusal)
         self._outcome.sent = True
         yield part + self._editor.finish()
 
@@ -243,7 +250,6 @@ class Exchange:
     async def _relay(self, response: aiohttp.ClientResponse, meter: Meter, decoder: Decoder | None) -> None:
         """Pass the answer on as it comes. Its end, or a stream's terminal event, waits for `finished`."""
         is_stream, edits = response.content_type == EVENT_STREAM, isinstance(meter, UnaskedUsageFilter)
-        held = b""
         while True:
             asked = time.perf_counter()
             chunk = await response.content.readany()
@@ -258,7 +264,7 @@ class Exchange:
                 meter, decoder, read = NoMeter(), None, chunk
             passed = read if edits else chunk
             if not is_stream:
-                passed, held = held, passed
+                passed, self._held = self._held, passed
             elif meter.reading.ended:
                 await self._finish()
             if passed:
@@ -267,7 +273,7 @@ class Exchange:
                 self._drained += len(chunk)
                 if self._drained > self._upstream.settings.drain_bytes:
                     self.give_up()
-        last = held + meter.finish()
+        last = self._held + meter.finish()
         await self._finish()
         await self._client.send(last, more=False)
 
@@ -277,8 +283,11 @@ class Exchange:
         if refusal and not self._finished:
             outcome.error_type = refusal.code
             outcome.status = outcome.status or refusal.status
+        outcome.cut_short |= self._client.answer_begun
         await self._finish()
-        if refusal and not self._client.answer_begun:
+        if self._client.answer_begun:
+            await self._client.send(self._held)
+        elif refusal:
             await self._client.refuse(refusal)
 
     async def _finish(self) -> None:

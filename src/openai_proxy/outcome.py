@@ -32,8 +32,8 @@ class Outcome:
     error_type: str | None = None
     reading: Reading = field(default_factory=Reading)
     client_left: bool = False
-    given_up: bool = False
-    """We closed the connection to OpenAI before its answer ended."""
+    cut_short: bool = False
+    """The answer did not come to its end: we gave up waiting, or OpenAI broke off."""
     first_chunk: float | None = None
     upstream_seconds: float = 0.0
     upstream_request_id: str | None = None
@@ -69,7 +69,7 @@ class Outcome:
             return self.reading.usage, "reported"
         if self.status is not None and self.status >= _ERRORS_FROM and self.error_type is None:
             return None, "none"  # OpenAI refused, and charges nothing for that
-        if self.given_up or self.reading.output:
+        if self.cut_short or self.reading.output:
             try:
                 usage = await asyncio.to_thread(self._estimate)
             except Exception as error:  # noqa: BLE001 - an estimate must never cost a request its record

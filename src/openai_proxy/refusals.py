@@ -46,6 +46,11 @@ ENCODED_BODY = Refusal(
     "A request body with a Content-Encoding cannot be metered; send it without.",
     code="unsupported_content_encoding",
 )
+NOT_UTF8 = Refusal(
+    400,
+    "The request's body must be JSON in UTF-8, without a byte order mark (RFC 8259).",
+    code="body_not_utf8",
+)
 NO_BACKGROUND = Refusal(
     403,
     "Background responses are not metered yet, so they are refused. The proxy's owner can allow them for you with "

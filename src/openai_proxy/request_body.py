@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from openai_proxy.json_members import MemberScanner
 _WANTED = (("model",), ("stream",), ("stream_options",), ("background",))
 _LONGEST_MODEL = 256
 _NOT_TRUE = (None, False, 0)  # OpenAI might take anything else for true
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ASK = {"include_usage": True}
 
 
@@ -34,6 +36,14 @@ class RequestFacts:
             usage_asked=isinstance(options, dict) and options.get("include_usage") is True,
             background=members.get("background") not in _NOT_TRUE,
         )
+
+
+def is_plain_utf8(head: bytes) -> bool:
+    """Whether a body that begins so is UTF-8 without a byte order mark, as RFC 8259 (8.1) demands of JSON.
+
+    Some parsers take UTF-16 and UTF-32 as well; a stream asked for in these would escape the one change made here.
+    """
+    return not head.startswith(_BYTE_ORDER_MARKS) and b"\0" not in head[:4]
 
 
 def parse(body: bytes) -> Mapping[str, Any]:

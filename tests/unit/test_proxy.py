@@ -679,6 +679,17 @@ def test_background_is_refused_before_anything_is_recorded() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32-be", "utf-8-sig"])
+def test_a_body_that_is_not_plain_utf8_is_refused(encoding: str) -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.call(data=json.dumps(STREAM).encode(encoding)) as response:
+            assert response.status == 400
+            assert (await response.json())["error"]["code"] == "body_not_utf8"
+        assert stage.moments == []
+
+    play(scene)
+
+
 def test_background_behind_a_large_body_never_reaches_openai_whole() -> None:
     seen: list[Any] = []
 
@@ -803,20 +814,34 @@ def test_an_upstream_that_closes_before_it_answers() -> None:
     play(scene, handler)
 
 
-@pytest.mark.parametrize(("body", "source"), [(ASKED, "estimated"), (CHAT, "unknown")])
-def test_an_upstream_that_breaks_off_is_broken_off_for_the_client(body: Any, source: str) -> None:
-    async def scene(stage: Stage) -> None:
-        with pytest.raises(aiohttp.ClientPayloadError):
-            async with stage.call(body=body) as response:
-                await response.read()
-        event = await stage.finished()
-        assert (event.usage_source, event.http_status_code) == (source, 200)
-        assert event.error_type == "upstream_disconnected"
-        if source == "estimated":
-            assert event.usage == {"input_tokens": 10, "output_tokens": 1, "total_tokens": 11}
-
+@pytest.mark.parametrize(("body", "output_tokens"), [(ASKED, 1), (CHAT, 0)])
+def test_an_upstream_that_breaks_off_is_broken_off_for_the_client(body: Any, output_tokens: int) -> None:
     kind = "text/event-stream" if body is ASKED else "application/json"
+
+    async def scene(stage: Stage) -> None:
+        async with stage.call(body=body) as response:
+            arrived = await _until_broken(response.content)
+        event = await stage.finished()
+        assert arrived == delta("Hello") + delta("")
+        assert (event.usage_source, event.http_status_code) == ("estimated", 200)
+        assert event.error_type == "upstream_disconnected"
+        assert event.usage == {
+            "input_tokens": 10,
+            "output_tokens": output_tokens,
+            "total_tokens": 10 + output_tokens,
+        }
+
     play(scene, streaming(delta("Hello"), delta(""), pause, hang_up, headers={"content-type": kind}))
+
+
+async def _until_broken(content: aiohttp.StreamReader) -> bytes:
+    parts = []
+    try:
+        while part := await content.readany():
+            parts.append(part)
+    except aiohttp.ClientPayloadError:
+        return b"".join(parts)
+    raise AssertionError("the answer came to its end")
 
 
 async def pause(_request: web.BaseRequest) -> None:
@@ -1030,7 +1055,7 @@ def test_a_large_body_whose_answer_is_lost_cannot_be_estimated() -> None:
 
 def test_an_estimate_that_fails_leaves_the_usage_unknown(capfd: pytest.CaptureFixture[str]) -> None:
     reading = Reading(output=[5])  # type: ignore[list-item] # what no meter would give
-    outcome = Outcome(metering="chat", sent=True, given_up=True, request_body=b'{"prompt":"x"}', reading=reading)
+    outcome = Outcome(metering="chat", sent=True, cut_short=True, request_body=b'{"prompt":"x"}', reading=reading)
 
     assert asyncio.run(outcome._usage()) == (None, "unknown")  # noqa: SLF001 - no body of a request leads here
     assert "no estimate could be made" in capfd.readouterr().err
