@@ -37,7 +37,7 @@ lock: $(VENV)/.dev ## Write requirements/*.txt anew from pyproject.toml
 	$(BIN)/python requirements/lock.py
 
 plan-check: $(VENV)/.dev ## Look: Terraform and make deploy, without a cloud; changes nothing
-	@$(BIN)/python -m pytest tests/terraform tests/deploy $(PYTEST_ARGS)
+	@OPENAI_PROXY_TERRAFORM=1 $(BIN)/python -m pytest tests/terraform tests/deploy $(PYTEST_ARGS)
 
 deploy: build $(VENV)/bin/python ## Ship all functions to Google Cloud, after `terraform apply`
 	@$(DEPLOY) deploy
