@@ -272,7 +272,7 @@ def memory(bench: Bench) -> list[Row]:
     flat = found[2] - found[1] <= 0.02 * found[1]  # an allocator's noise
     return [
         Row(
-            f"RSS of the worker after {totals} requests more, MB",
+            f"RSS of the worker after {totals} requests, MB",
             {PROXY: " / ".join(f"{mb:.1f}" for mb in found), RELAY: relay},
             "< 110, and flat",
             found[1] < 110 and flat,
@@ -317,7 +317,9 @@ def serve(bench: Bench) -> list[Row]:
     ]
 
 
-FIGURES = {one.__name__: one for one in (latency, throughput, streams, serve, memory)}
+FIGURES = {
+    one.__name__: one for one in (memory, latency, throughput, streams, serve)
+}  # memory: of workers that are new
 
 
 def _print(rows: Sequence[Row], bench: Bench) -> None:
