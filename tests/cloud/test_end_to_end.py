@@ -59,7 +59,7 @@ def test_each_message_delivered_three_times_counts_once(
 def test_a_sink_that_fails_for_a_while_loses_nothing(
     tmp_path: Path, upstream: CountingUpstream, pubsub: PubsubEmulator, bigquery: BigQueryEmulator
 ) -> None:
-    with cloud_serving(tmp_path, upstream, pubsub, bigquery) as cloud:
+    with cloud_serving(tmp_path, upstream, pubsub, bigquery, backoff=False) as cloud:
         cloud.stop("usage_sink")
         cloud.start("usage_sink", USAGE_STORE_URL="bigquery://demo/no_such_dataset/usage_records")
         cloud.calls(30)
@@ -67,9 +67,7 @@ def test_a_sink_that_fails_for_a_while_loses_nothing(
         cloud.stop("usage_sink")
         cloud.start("usage_sink")
 
-        assert {letter["reason"] for letter in letters} == {
-            "not acknowledged in 5 deliveries; the sink's log says why"
-        }
+        assert {letter["reason"] for letter in letters} == {"not acknowledged in 5 deliveries; the sink's log says why"}
         assert "cannot be written now" in cloud.log("usage_sink").read_text()
         wait_for("what was given up to come back", lambda: not _replayed(cloud) and cloud.all_finished())
         assert_nothing_is_lost_or_twice(cloud)
@@ -78,7 +76,7 @@ def test_a_sink_that_fails_for_a_while_loses_nothing(
 def test_bigquery_down_for_a_while_loses_nothing(
     tmp_path: Path, upstream: CountingUpstream, pubsub: PubsubEmulator, bigquery: BigQueryEmulator
 ) -> None:
-    with cloud_serving(tmp_path, upstream, pubsub, bigquery) as cloud:
+    with cloud_serving(tmp_path, upstream, pubsub, bigquery, backoff=False) as cloud:
         bigquery.stop()
         try:
             cloud.calls(30)
