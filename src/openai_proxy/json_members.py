@@ -21,7 +21,7 @@ _LONGEST_KEY = 1024
 # Possessive, so that no input makes them back-track
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
-_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|(?>"(?:[^"\\]++|\\.)*+"))*+', re.DOTALL)  # atomic: cpython#106052
 _SCALAR = re.compile(rb"[^,}\]\s]*+")
 _MEMBER = re.compile(rb'[,\s]*+"((?:[^"\\]++|\\.)*+)"\s*+:\s*+(?=.)', re.DOTALL)  # up to a value's first byte
 _QUOTE, _BACKSLASH, _COMMA, _COLON = b'"\\,:'

@@ -240,7 +240,7 @@ def _definition(column: Mapping[str, str]) -> str:
 
 def _table() -> str:
     columns = [_definition(column) + (" NOT NULL" if column["mode"] == "REQUIRED" else "") for column in schema()]
-    return f"CREATE TABLE IF NOT EXISTS usage_records ({', '.join(columns)}, PRIMARY KEY (event_id)) STRICT"
+    return f"CREATE TABLE IF NOT EXISTS usage_records ({', '.join(columns)}, PRIMARY KEY (event_id))"
 
 
 _CREATE_TABLE = _table()
