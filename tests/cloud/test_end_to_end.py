@@ -119,7 +119,7 @@ def test_a_poison_message_becomes_a_dead_letter_and_blocks_nobody(
         cloud.calls(10)
 
         assert_nothing_is_lost_or_twice(cloud)
-        letters = wait_for("both dead letters", lambda: (found := cloud.dead_letters()) and len(found) == 2 and found)
+        letters = wait_for("both dead letters", lambda: found if len(found := cloud.dead_letters()) == 2 else None)
 
         reasons = {letter["data"]: (letter["attempts"], letter["reason"]) for letter in letters}
         assert reasons["this is no usage event"] == (1, "a usage event must be one JSON object; this is not JSON")

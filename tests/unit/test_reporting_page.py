@@ -1,0 +1,117 @@
+"""docs/reporting.md says what is: its columns and its sizes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from openai_proxy.events import UsageEvent
+from openai_proxy.records import ListCost, TokenCounts, UsageRecord, schema
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reporting.md").read_text()
+TIME = datetime(2026, 11, 23, 12, tzinfo=UTC)
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#data_type_sizes; text has 2 bytes more
+SIZES = {"INTEGER": 8, "TIMESTAMP": 8, "BOOLEAN": 1, "NUMERIC": 16}
+USAGE = {
+    "prompt_tokens": 2412,
+    "completion_tokens": 391,
+    "total_tokens": 2803,
+    "prompt_tokens_details": {"cached_tokens": 1024, "audio_tokens": 0},
+    "completion_tokens_details": {
+        "reasoning_tokens": 128,
+        "audio_tokens": 0,
+        "accepted_prediction_tokens": 0,
+        "rejected_prediction_tokens": 0,
+    },
+}
+FINISHED = UsageRecord(
+    event=UsageEvent(
+        event_id="a" * 32,
+        event_type="finished",
+        event_time=TIME,
+        user_id="ada.lovelace",
+        key_id="key_0123abcd",
+        team_id="research",
+        operation_name="chat",
+        http_method="POST",
+        url_path="/v1/chat/completions",
+        request_model="gpt-5-mini",
+        response_model="gpt-5-mini-2025-08-07",
+        response_id="chatcmpl-" + "x" * 29,
+        service_tier="default",
+        stream=True,
+        retry_count=0,
+        usage_source="reported",
+        usage=USAGE,
+        http_status_code=200,
+        upstream_request_id="req_" + "x" * 32,
+        duration_ms=1,
+        time_to_first_chunk_ms=1,
+        upstream_ms=1,
+    ),
+    tokens=TokenCounts(
+        input_tokens=2412,
+        cache_read_input_tokens=1024,
+        input_audio_tokens=0,
+        output_tokens=391,
+        reasoning_output_tokens=128,
+        output_audio_tokens=0,
+    ),
+    cost=ListCost(
+        list_cost=Decimal("0.0012"), priced=True, sku_price_id="gpt-5-mini@2025-08-07", price_version="genai-prices 0.2"
+    ),
+    message_id="1" * 17,
+    publish_time=TIME,
+    stored_time=TIME,
+)
+STARTED = replace(
+    FINISHED,
+    event=replace(
+        FINISHED.event,
+        event_type="started",
+        usage_source="unknown",
+        response_model=None,
+        response_id=None,
+        service_tier=None,
+        usage=None,
+        http_status_code=None,
+        upstream_request_id=None,
+        duration_ms=None,
+        time_to_first_chunk_ms=None,
+        upstream_ms=None,
+    ),
+    tokens=TokenCounts(),
+    cost=ListCost(list_cost=None, priced=False, unpriced_reason="the request is open: its usage is not known"),
+)
+
+
+def test_the_page_has_exactly_the_schemas_columns() -> None:
+    listed = [line.split(" | ") for line in PAGE.partition("## Columns")[2].splitlines() if line.startswith("| `")]
+
+    assert [[cell.strip("|` ") for cell in line] for line in listed] == [
+        [column["name"], column["type"], column["mode"].lower(), column["description"]] for column in schema()
+    ]
+
+
+def test_the_page_says_how_many_bytes_a_request_takes() -> None:
+    finished, started = _bytes(FINISHED), _bytes(STARTED)
+
+    assert f"is {round(finished, -1)} bytes finished and {round(started, -1)} bytes started" in PAGE
+    assert f"of which {round(_cell('JSON', USAGE), -1)} are OpenAI's own usage object" in PAGE
+    assert f"| 100 million | {(finished + started) * 100_000_000 / 1e9:.0f} GB |" in PAGE
+
+
+def _bytes(record: UsageRecord) -> int:
+    row = record.row()
+    return sum(_cell(column["type"], row[column["name"]]) for column in schema())
+
+
+def _cell(kind: str, value: Any) -> int:
+    if value is None:
+        return 0
+    text = json.dumps(value, separators=(",", ":")) if kind == "JSON" else str(value)
+    return SIZES.get(kind) or 2 + len(text.encode())
