@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -185,3 +186,41 @@ def test_the_clock_is_utc() -> None:
     UsageSink(store, ListDeadLetters()).receive(envelope(EVENT.to_json()))
 
     assert store.records[0].stored_time.tzinfo is UTC
+
+
+def test_an_event_that_was_only_logged_is_recorded_from_its_log_entry() -> None:
+    """The proxy's own line, as Cloud Logging's sink publishes it; a log's numbers may all be floating-point ones."""
+    store, dead_letters = ListStore(), ListDeadLetters()
+    logged = json.loads(EVENT.to_json()) | {"retry_count": 0.0, "schema_version": 1.0}
+    entry = {
+        "insertId": "1",
+        "jsonPayload": {"message": "the queue did not accept a usage event", "usage_event": logged},
+        "resource": {"type": "cloud_run_revision"},
+        "timestamp": "2026-11-23T12:00:00Z",
+    }
+
+    UsageSink(store, dead_letters).record(json.dumps(entry).encode(), message_id="7", publish_time=NOON)
+
+    assert [record.event for record in store.records] == [EVENT]
+    assert dead_letters.kept == []
+
+
+@pytest.mark.parametrize("payload", [{"message": "another line"}, "text", None, {"usage_event": {"event_id": "e1"}}])
+def test_a_log_entry_without_a_whole_event_is_a_dead_letter(payload: object) -> None:
+    store, dead_letters = ListStore(), ListDeadLetters()
+
+    UsageSink(store, dead_letters).record(
+        json.dumps({"jsonPayload": payload}).encode(), message_id="7", publish_time=NOON
+    )
+
+    assert store.records == []
+    assert len(dead_letters.kept) == 1
+
+
+def test_an_event_that_speaks_of_a_payload_is_an_event() -> None:
+    store = ListStore()
+    event = replace(EVENT, usage={"jsonPayload": {"usage_event": 1.5}})
+
+    UsageSink(store, ListDeadLetters()).record(event.to_json(), message_id="7", publish_time=NOON)
+
+    assert [record.event for record in store.records] == [event]

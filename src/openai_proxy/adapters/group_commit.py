@@ -57,14 +57,14 @@ class GroupCommit(Generic[_Item, _Outcome]):
         if not tickets:
             return
         error: Exception | None = RuntimeError("the thread that wrote for this one was ended")
-        outcomes: Sequence[_Outcome | None] = [None] * len(tickets)
+        ends: list[tuple[_Ticket[_Item, _Outcome], _Outcome | None]] = [(ticket, None) for ticket in tickets]
         try:
-            outcomes = self._write([ticket.item for ticket in tickets])
+            ends = list(zip(tickets, self._write([ticket.item for ticket in tickets]), strict=True))
             error = None
         except Exception as cause:  # noqa: BLE001 - every thread that waits must learn of it
             error = cause
         finally:
-            for ticket, outcome in zip(tickets, outcomes, strict=True):
+            for ticket, outcome in ends:
                 ticket.end(outcome, error)
             with self._lock:
                 self._writes -= 1
