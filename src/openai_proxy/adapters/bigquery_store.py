@@ -21,7 +21,7 @@ from typing import Any
 
 import requests
 from google.api_core.client_options import ClientOptions
-from google.api_core.exceptions import ClientError, GoogleAPIError
+from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -119,7 +119,7 @@ class BigQueryStore:
                 retry=_WRITE_RETRY,
                 timeout=_CALL_SECONDS,
             )
-        except ClientError as error:
+        except GoogleAPICallError as error:
             if error.code not in _TOO_LARGE:
                 raise
             if len(rows) == 1:

@@ -203,11 +203,12 @@ class PubsubDeadLetterBox:
     def __init__(self, project: str, subscription: str, *, topic_project: str, topic: str) -> None:
         self._subscription = f"projects/{project}/subscriptions/{subscription}"
         self._topic = _topic_path(topic_project, topic)
-        self._subscriber = _subscriber()
+        self._client: SubscriberClient | None = None
 
     def close(self) -> None:
         """Close the connection."""
-        self._subscriber.transport.close()  # type: ignore[no-untyped-call] # Google's transports have no types
+        if self._client is not None:
+            self._client.transport.close()  # type: ignore[no-untyped-call] # Google's transports have no types
 
     def dead_letters(self) -> Sequence[PubsubDeadLetter]:
         """All dead letters, oldest first; they stay.
@@ -233,7 +234,7 @@ class PubsubDeadLetterBox:
                 for ack_id, message in due:
                     again = PubsubMessage(data=message.data, attributes=_own_attributes(message))
                     publisher.publish(topic=self._topic, messages=[again], retry=None, timeout=_DEAD_LETTER_SECONDS)
-                    self._subscriber.acknowledge(subscription=self._subscription, ack_ids=[ack_id], retry=None)
+                    self._connected().acknowledge(subscription=self._subscription, ack_ids=[ack_id], retry=None)
         except _FAILURES as cause:
             raise _not_accepted(self._topic, cause) from None
         finally:
@@ -246,7 +247,7 @@ class PubsubDeadLetterBox:
         try:
             while received := self._pull():
                 ack_ids = [one.ack_id for one in received]
-                self._subscriber.modify_ack_deadline(
+                self._connected().modify_ack_deadline(
                     subscription=self._subscription, ack_ids=ack_ids, ack_deadline_seconds=_LEASE_SECONDS
                 )
                 known = len(leased)
@@ -259,16 +260,23 @@ class PubsubDeadLetterBox:
 
     def _pull(self) -> Sequence[ReceivedMessage]:
         try:
-            return self._subscriber.pull(
-                subscription=self._subscription, max_messages=_MOST_PULLED, retry=None, timeout=_PULL_SECONDS
-            ).received_messages
+            return (
+                self._connected()
+                .pull(subscription=self._subscription, max_messages=_MOST_PULLED, retry=None, timeout=_PULL_SECONDS)
+                .received_messages
+            )
         except DeadlineExceeded:  # that is how "nothing there" ends
             return ()
+
+    def _connected(self) -> SubscriberClient:
+        if self._client is None:
+            self._client = _subscriber()
+        return self._client
 
     def _release(self, ack_ids: Iterable[str]) -> None:
         """Let others have them at once; a failure only means that they come back later."""
         with contextlib.suppress(*_FAILURES):
-            self._subscriber.modify_ack_deadline(
+            self._connected().modify_ack_deadline(
                 subscription=self._subscription, ack_ids=list(ack_ids), ack_deadline_seconds=0
             )
 
