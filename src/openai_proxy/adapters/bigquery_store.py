@@ -47,16 +47,19 @@ _Outcome = Mapping[str, str] | StoreError
 
 
 class BigQueryStore:
-    """Writes the ledger; what several threads add at the same time goes into one call.
+    """Writes the ledger; what several threads add at the same time goes into one call, of `most_rows` at most.
 
     `insert_ids` let BigQuery drop most of the rows that come twice within a minute or so. Nothing depends on it.
     """
 
-    def __init__(self, project: str, dataset: str, table: str, *, insert_ids: bool = True) -> None:
+    def __init__(
+        self, project: str, dataset: str, table: str, *, insert_ids: bool = True, most_rows: int = _MOST_ROWS
+    ) -> None:
+        self._most_rows = most_rows
         self._table = f"{project}.{dataset}.{table}"
         self._insert_ids = insert_ids
         self._client = _LazyClient(project)
-        self._commits = GroupCommit[Sequence[_Row], _Outcome](self._write, most_items=_MOST_ROWS)
+        self._commits = GroupCommit[Sequence[_Row], _Outcome](self._write, most_items=most_rows)
 
     def add(self, records: Sequence[UsageRecord]) -> Mapping[str, str]:
         """Keep the records; answer `event_id` -> reason for each that can never be kept.
@@ -100,8 +103,8 @@ class BigQueryStore:
         try:
             reasons = [
                 reason
-                for start in range(0, len(rows), _MOST_ROWS)
-                for reason in self._insert(rows[start : start + _MOST_ROWS])
+                for start in range(0, len(rows), self._most_rows)
+                for reason in self._insert(rows[start : start + self._most_rows])
             ]
         except _FAILURES as error:
             return [_store_error(self._table, "written", error)] * len(additions)
