@@ -60,7 +60,8 @@ def page_serving(records: Iterable[UsageRecord], users: Iterable[str], *, demo: 
         port = free_port()
         one = PageServing(f"http://127.0.0.1:{port}", Path(name), {user: new_key() for user in users})
         one.write_access()
-        assert SqliteStore(one.ledger_file).add(list(records)) == {}
+        with contextlib.closing(SqliteStore(one.ledger_file)) as store:
+            assert store.add(list(records)) == {}
         environ = {
             **os.environ,
             "ACCESS_FILE": str(one.folder / "access.toml"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,8 @@ class Engine(NamedTuple):
 
 def sqlite(request: pytest.FixtureRequest) -> Iterator[Engine]:
     path = request.getfixturevalue("tmp_path") / "data" / "ledger.db"
-    yield Engine(SqliteStore(path), SqliteLedger(path))
+    with contextlib.closing(SqliteStore(path)) as store:
+        yield Engine(store, SqliteLedger(path))
 
 
 def bigquery(request: pytest.FixtureRequest) -> Iterator[Engine]:
