@@ -38,6 +38,7 @@ resource "google_cloudfunctions2_function" "proxy" {
 
     environment_variables = merge(local.environment, {
       ACCESS_FILE         = "/secrets/access/access.toml"
+      LOG_VIEW_AUDIENCE   = google_cloudfunctions2_function.log_view.service_config[0].uri # of the identity token
       LOG_VIEW_URL        = google_cloudfunctions2_function.log_view.service_config[0].uri
       OPENAI_API_KEY_FILE = "/secrets/openai/api_key"
       USAGE_QUEUE_URL     = "pubsub://${local.project}/${google_pubsub_topic.usage_events.name}"

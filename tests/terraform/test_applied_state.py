@@ -47,7 +47,7 @@ GRANTS = {
 # Of the platform, not ours: gunicorn's threads, and an execution's id in each line of the log.
 PLATFORM = {"THREADS", "LOG_EXECUTION_ID"}
 ENVIRONMENT = {
-    "proxy": {"ACCESS_FILE", "LOG_VIEW_URL", "OPENAI_API_KEY_FILE", "USAGE_QUEUE_URL"},
+    "proxy": {"ACCESS_FILE", "LOG_VIEW_AUDIENCE", "LOG_VIEW_URL", "OPENAI_API_KEY_FILE", "USAGE_QUEUE_URL"},
     "usage_sink": {"DEAD_LETTER_URL", "USAGE_STORE_URL"},
     "log_view": {"ACCESS_FILE", "SESSION_SECRET", "USAGE_STORE_URL"},
 }
@@ -171,7 +171,7 @@ def test_the_functions_are_told_of_what_was_made(state: Mapping[str, Mapping[str
     log_view = _service(state, "log_view")["environment_variables"]
 
     assert proxy["USAGE_QUEUE_URL"] == "pubsub://acme-team/openai-proxy-usage-events"
-    assert proxy["LOG_VIEW_URL"] == _service(state, "log_view")["uri"]
+    assert proxy["LOG_VIEW_URL"] == proxy["LOG_VIEW_AUDIENCE"] == _service(state, "log_view")["uri"]
     assert sink["DEAD_LETTER_URL"] == "pubsub://acme-team/openai-proxy-dead-letters"
     assert sink["USAGE_STORE_URL"] == log_view["USAGE_STORE_URL"] == "bigquery://acme-team/openai_proxy/usage_records"
 
