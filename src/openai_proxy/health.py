@@ -70,7 +70,7 @@ class Health:
         if not self._settings.log_view_url:
             return {}
         try:
-            url, headers = f"{self._settings.log_view_url}/healthz", await self._identity.headers()
+            url, headers = f"{self._settings.log_view_url}/health", await self._identity.headers()
             async with self._session.get(url, headers=headers, timeout=_TIMEOUT) as response:
                 said = await response.json()
         except (aiohttp.ClientError, TimeoutError, ValueError):

@@ -23,6 +23,7 @@ _METHODS: Mapping[str, tuple[str, ...]] = {
     "/log": ("GET", "HEAD"),
     "/log/sign-in": ("GET", "HEAD", "POST"),
     "/log/sign-out": ("GET", "HEAD", "POST"),
+    "/health": ("GET", "HEAD"),  # Cloud Run keeps some paths that end in z for itself
     "/healthz": ("GET", "HEAD"),
 }
 _UNREADABLE = (
@@ -70,7 +71,7 @@ class LogView:
         if question.method not in methods:
             text = f"{path} answers {' and '.join(methods)} only."
             raise RefusedError(405, text, code="method_not_allowed", Allow=", ".join(methods))
-        if path == "/healthz":
+        if path in {"/health", "/healthz"}:
             return self._health()
         if path == "/log":
             return self._usage(question, now)

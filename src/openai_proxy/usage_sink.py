@@ -14,6 +14,7 @@ from openai_proxy.openai_usage import read_usage
 from openai_proxy.ports import DeadLetters, UsageStore
 from openai_proxy.pricing import list_cost
 from openai_proxy.records import UsageRecord
+from openai_proxy.structured_log import log
 
 
 def _now() -> datetime:
@@ -69,10 +70,11 @@ class UsageSink:
             self._dead_letters.add(message, str(error))
             return
         usage = read_usage(event.usage, event.tool_usage)
+        cost = list_cost(event, usage)
         record = UsageRecord(
             event=event,
             tokens=usage.tokens,
-            cost=list_cost(event, usage),
+            cost=cost,
             message_id=message_id,
             publish_time=publish_time,
             stored_time=self._clock(),
@@ -80,6 +82,9 @@ class UsageSink:
         refused = self._store.add([record])
         if event.event_id in refused:
             self._dead_letters.add(message, refused[event.event_id])
+        elif event.usage is not None and not cost.priced:
+            model = event.response_model or event.request_model
+            log("WARNING", "usage has no list cost", response_model=model, unpriced_reason=cost.unpriced_reason)
 
 
 def _event(message: bytes) -> UsageEvent:

@@ -96,6 +96,20 @@ def test_an_unpriced_event_is_a_record_with_a_reason() -> None:
     assert (record.cost.list_cost, record.cost.priced, bool(record.cost.unpriced_reason)) == (None, False, True)
 
 
+def test_usage_without_a_list_cost_is_logged_by_model_and_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    told = sink(ListStore(), ListDeadLetters())
+    for event in (EVENT, replace(EVENT, response_model="smollm2"), replace(EVENT, usage=None, usage_source="unknown")):
+        told.record(event.to_json(), message_id="7", publish_time=NOON)
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line) == {
+        "severity": "WARNING",
+        "message": "usage has no list cost",
+        "response_model": "smollm2",
+        "unpriced_reason": "no price is known for this model",
+    }
+
+
 def test_a_malformed_event_is_a_dead_letter_with_its_reason_and_no_error() -> None:
     store, dead_letters = ListStore(), ListDeadLetters()
     message = EVENT.to_json().replace(b'"stream":false', b'"stream":"no"')
