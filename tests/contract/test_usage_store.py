@@ -144,7 +144,7 @@ def test_both_in_one_call_are_one_record_in_either_order(engine: Engine) -> None
 
 def test_the_first_finished_stays(engine: Engine) -> None:
     engine.store.add([finished(cost="0.1")])
-    engine.store.add([finished(cost="0.2")])
+    engine.store.add([replace(finished(cost="0.2"), stored_time=NOON + timedelta(seconds=2))])
 
     assert rows(engine)[0]["list_cost"] == Decimal("0.1")
 
