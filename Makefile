@@ -32,6 +32,9 @@ format: $(VENV)/.dev ## Change: format and fix what ruff can
 
 bench: $(VENV)/.dev ## Measure every figure that the README states
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/sink.py
+	$(BIN)/python benchmarks/pubsub.py
+	$(BIN)/python benchmarks/cold_start.py
 
 lock: $(VENV)/.dev ## Write requirements/*.txt anew from pyproject.toml
 	$(BIN)/python requirements/lock.py

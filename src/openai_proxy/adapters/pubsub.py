@@ -115,13 +115,13 @@ class PubsubQueue:
         if not self._pending:
             return
         loop = asyncio.get_running_loop()
-        if self._calls and loop.time() < self._next_call:
+        if not self._calls or loop.time() >= self._next_call:
+            self._next_call = loop.time() + _SPACING_SECONDS
+            call = loop.create_task(self._send(list(self._batch())))
+            self._calls.add(call)
+            call.add_done_callback(self._end)
+        if self._pending:
             self._hand_over = loop.call_at(self._next_call, self._begin)
-            return
-        self._next_call = loop.time() + _SPACING_SECONDS
-        call = loop.create_task(self._send(list(self._batch())))
-        self._calls.add(call)
-        call.add_done_callback(self._end)
 
     def _end(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
