@@ -17,6 +17,7 @@ from openai_proxy import bootstrap, page_text
 from openai_proxy.log_view import LogView
 from openai_proxy.page_exchange import Question
 from openai_proxy.sessions import COOKIE
+from openai_proxy.structured_log import about
 
 _STATIC = {path.name: path.read_bytes() for path in Path(__file__).with_name("static").iterdir()}
 _STATIC_URL = "/log/static/"
@@ -27,6 +28,7 @@ def log_view(request: flask.Request) -> flask.Response:
     """Serve the page at /log, its files, and /healthz."""
     if request.path.startswith(_STATIC_URL):
         return _static(request)
+    about(request.headers.get("traceparent"), bootstrap.project(os.environ))
     answer = _log_view().answer(_question(request), datetime.now(UTC))
     if answer.template is not None:
         response = flask.make_response(flask.render_template(answer.template, text=page_text, **answer.context))

@@ -14,7 +14,7 @@ from cloudevents.http import CloudEvent
 from openai_proxy import bootstrap
 from openai_proxy.ports import QueueError, StoreError
 from openai_proxy.settings import SettingsError
-from openai_proxy.structured_log import log
+from openai_proxy.structured_log import about, log
 from openai_proxy.usage_sink import UsageSink
 
 _first = threading.Lock()
@@ -31,6 +31,7 @@ def usage_sink(event: CloudEvent) -> None:
     try:
         with _first:
             sink = _sink()
+        about(flask.request.headers.get("traceparent"), bootstrap.project(os.environ))
         allowed = sink.authorize(flask.request.headers.get("Authorization"))
         if allowed:
             sink.receive(event.data)

@@ -60,6 +60,11 @@ def log_view(environ: Mapping[str, str]) -> LogView:
     )
 
 
+def project(environ: Mapping[str, str]) -> str | None:
+    """The Google Cloud project, for the names of traces in the log; None on one machine."""
+    return Settings.from_environ(environ).project
+
+
 def usage_queue(settings: Settings) -> UsageQueue:
     """The queue that `USAGE_QUEUE_URL` names."""
     match _address(settings, "usage_queue_url"):

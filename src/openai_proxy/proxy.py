@@ -25,7 +25,7 @@ from openai_proxy.identity_token import IdentityToken
 from openai_proxy.page_relay import PageRelay
 from openai_proxy.ports import QueueError, SecretError, UsageQueue
 from openai_proxy.settings import Settings
-from openai_proxy.structured_log import log
+from openai_proxy.structured_log import about, about_also, log
 
 # OpenAI closes idle connections; one that we keep for less time is not found closed by the next request
 _KEEP_ALIVE_SECONDS = 15.0
@@ -48,6 +48,7 @@ class Proxy:
         self._settings = settings
         self._access = access
         self._queue = queue
+        self._project = settings.project
         self._exchanges: set[Exchange] = set()
         self._upstream: Upstream | None = None  # made in the loop that serves
         self._page_identity: IdentityToken | None = None
@@ -55,12 +56,14 @@ class Proxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         client = Client(scope, receive, send, uuid.uuid4().hex)
+        about(value_of(client.headers, "traceparent"), self._project)
+        about_also(request_id=client.request_id)
         try:
             await self._serve(client)
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, no traceback with content goes anywhere
-            log("ERROR", "a request failed inside the proxy", request_id=client.request_id, error=_where(error))
+            log("ERROR", "a request failed inside the proxy", error=_where(error))
             if not client.answer_begun:
                 await client.refuse(refusals.INTERNAL)
 
@@ -101,6 +104,7 @@ class Proxy:
         if caller is None:
             await client.refuse(refusals.UNAUTHORIZED)
             return
+        about_also(user_id=caller.user_id)
         route = endpoints.find(client.method, client.raw_path)
         if route is None:
             await client.refuse(refusals.NOT_FOUND)

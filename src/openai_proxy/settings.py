@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
 
+_IN_A_PROJECT = {"pubsub", "bigquery"}
+
 
 class SettingsError(Exception):
     """An environment variable is missing or wrong; the message says which, and what to set."""
@@ -52,6 +54,12 @@ class Settings:
             if text:
                 values[field.name] = _parse(name, text, field.default)
         return cls(**values)
+
+    @property
+    def project(self) -> str | None:
+        """The Google Cloud project of the engines; None on one machine."""
+        addresses = (urlsplit(address or "") for address in (self.usage_queue_url, self.usage_store_url))
+        return next((address.netloc for address in addresses if address.scheme in _IN_A_PROJECT), None)
 
     def require(self, name: str) -> str:
         """One setting that this function cannot do without.

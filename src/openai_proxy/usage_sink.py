@@ -14,7 +14,7 @@ from openai_proxy.openai_usage import read_usage
 from openai_proxy.ports import DeadLetters, UsageStore
 from openai_proxy.pricing import list_cost
 from openai_proxy.records import UsageRecord
-from openai_proxy.structured_log import log
+from openai_proxy.structured_log import about_also, log
 
 
 def _now() -> datetime:
@@ -69,6 +69,7 @@ class UsageSink:
         except MalformedEventError as error:
             self._dead_letters.add(message, str(error))
             return
+        about_also(request_id=event.event_id, user_id=event.user_id)
         usage = read_usage(event.usage, event.tool_usage)
         cost = list_cost(event, usage)
         record = UsageRecord(

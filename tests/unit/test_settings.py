@@ -62,3 +62,10 @@ def test_a_setting_that_is_needed_and_missing_says_so() -> None:
 
 def test_a_setting_that_is_there_is_given() -> None:
     assert Settings(access_file="access.toml").require("access_file") == "access.toml"
+
+
+def test_the_project_is_that_of_the_engines() -> None:
+    assert Settings().project is None
+    assert Settings(usage_queue_url="sqlite:///queue.sqlite3").project is None
+    assert Settings(usage_queue_url="pubsub://acme-team/usage-events").project == "acme-team"
+    assert Settings(usage_store_url="bigquery://acme-team/openai_proxy/usage_records").project == "acme-team"

@@ -105,6 +105,8 @@ def test_usage_without_a_list_cost_is_logged_by_model_and_reason(capsys: pytest.
     assert json.loads(line) == {
         "severity": "WARNING",
         "message": "usage has no list cost",
+        "request_id": "e1",
+        "user_id": "ada",
         "response_model": "smollm2",
         "unpriced_reason": "no price is known for this model",
     }
