@@ -199,14 +199,23 @@ def _issue_key(folder: DataFolder, arguments: _Arguments, edit: Callable[[str, K
     else:
         print(f"User {arguments.name}, key {entry.key_id}; shown this once, since only its hash is kept:\n\n  {key}\n")
         print("It is what an OpenAI SDK takes as api_key, or OPENAI_API_KEY. A running proxy knows it within 5 s.")
+    _remind_of_deployment(folder)
     return 0
 
 
 def _user_revoke(arguments: _Arguments) -> int:
-    file = AccessFile(_existing_folder(arguments).access_file)
-    file.edit(lambda text: revoke_user(text, arguments.name), new=NEW_FILE)
+    folder = _existing_folder(arguments)
+    AccessFile(folder.access_file).edit(lambda text: revoke_user(text, arguments.name), new=NEW_FILE)
     print(f"User {arguments.name} is revoked; a running proxy refuses their keys within 5 s.")
+    _remind_of_deployment(folder)
     return 0
+
+
+def _remind_of_deployment(folder: DataFolder) -> None:
+    """A deployment has a copy of the access file, in its secret; `terraform init` shows that there may be one."""
+    terraform = Path(os.environ.get("TERRAFORM_DIR") or Path(__file__).parents[2] / "terraform")
+    if (terraform / ".terraform").is_dir():
+        print(f"The deployment learns of it by: make access ACCESS_FILE={folder.access_file}", file=sys.stderr)
 
 
 def _user_list(arguments: _Arguments) -> int:

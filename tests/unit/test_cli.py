@@ -385,3 +385,17 @@ def test_a_locked_queue_is_said(run: Run, folder: Path) -> None:
         other.execute("BEGIN IMMEDIATE")
 
         assert complaint(run("dead-letters", "replay")) == "the queue cannot be used now: database is locked"
+
+
+def test_a_deployment_is_said_to_need_the_changed_file(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERRAFORM_DIR", str(tmp_path))
+    assert run("user", "add", "alice", "--json").err == ""
+    (tmp_path / ".terraform").mkdir()
+
+    reminder = f"The deployment learns of it by: make access ACCESS_FILE={folder.resolve() / 'access.toml'}\n"
+
+    assert run("user", "add", "bob", "--json").err == reminder
+    assert run("key", "rotate", "bob", "--json").err == reminder
+    assert run("user", "revoke", "bob").err == reminder
