@@ -35,6 +35,7 @@ bench: $(VENV)/.dev ## Measure every figure that the README states
 	$(BIN)/python benchmarks/sink.py
 	$(BIN)/python benchmarks/pubsub.py
 	$(BIN)/python benchmarks/cold_start.py
+	$(BIN)/python benchmarks/page.py
 
 lock: $(VENV)/.dev ## Write requirements/*.txt anew from pyproject.toml
 	$(BIN)/python requirements/lock.py

@@ -28,7 +28,7 @@ locals {
       severity = "WARNING"
       filter   = "${local.log_of.usage_sink} AND jsonPayload.unpriced_reason:*"
       labels   = { model = "EXTRACT(jsonPayload.response_model)", reason = "EXTRACT(jsonPayload.unpriced_reason)" }
-      advice   = "Its records have no list_cost, so sums are too low. Add the price and price the records again: docs/reporting.md."
+      advice   = "Its records have no list_cost, so sums are too low; question 7 of docs/reporting.md lists them. Add the price to src/openai_proxy/prices.toml, then: make deploy-usage_sink."
     }
     budget_80 = {
       title    = "a budget is used to 80 %"

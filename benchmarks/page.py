@@ -1,0 +1,115 @@
+"""Times /log over a ledger of 1 million records made for it: the real log_view process, the real SQLite file.
+
+Beside it stands the same page over a ledger of 1,000 records: what the rest of the page costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import requests
+
+from openai_proxy.adapters.sqlite_store import SqliteStore
+from openai_proxy.keys import key_hash, new_key
+from servers import free_port, function, running
+
+_SOURCE = Path(__file__).resolve().parent.parent / "functions" / "log_view" / "main.py"
+_RECORDS = 1_000_000
+_DAYS = 365
+_ROUNDS = 9
+_WANTED_MS = 300
+_MODELS = ("gpt-6-luna", "gpt-6.1-sol", "gpt-5-mini", "gpt-4o-mini", "text-embedding-3-small")
+_PATHS = {"page, 30 days": "/log", "page, today": "/log?period=today", "page, a year": "/log?period=all"}
+
+
+def main() -> int:
+    """Print the table; 1 when the usual page is slower than wanted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=_RECORDS)
+    records = parser.parse_args().records
+    large, small = measure(records), measure(1_000)
+    print(f"| /log, median of {_ROUNDS}, ms | {records:,} records | 1,000 records | wanted |")
+    print("| --- | --- | --- | --- |")
+    for name in _PATHS:
+        wanted = f"< {_WANTED_MS}" if name == "page, 30 days" else ""
+        print(f"| {name} | {large[name]:.0f} | {small[name]:.0f} | {wanted} |")
+    return int(large["page, 30 days"] >= _WANTED_MS)
+
+
+def measure(records: int) -> dict[str, float]:
+    """Milliseconds of each page over a ledger of so many records, by its name."""
+    with tempfile.TemporaryDirectory(prefix="openai-proxy-bench-") as name:
+        folder = Path(name)
+        key = new_key()
+        (folder / "access.toml").write_text(
+            f'version = 1\n[users.ada]\nrole = "admin"\n[[users.ada.keys]]\nid = "key_1"\n'
+            f'sha256 = "{key_hash(key)}"\ncreated_time = 2026-01-01T00:00:00Z\n'
+        )
+        fill(folder / "ledger.sqlite3", records)
+        port = free_port()
+        environ = {
+            "ACCESS_FILE": str(folder / "access.toml"),
+            "USAGE_STORE_URL": f"sqlite:///{folder}/ledger.sqlite3",
+            "SESSION_SECRET": "made up",
+        }
+        with running(function(_SOURCE, "log_view", port=port), port=port, core=None, environ=environ):
+            return {name: _median_ms(f"http://127.0.0.1:{port}{path}", key) for name, path in _PATHS.items()}
+
+
+def fill(path: Path, records: int) -> None:
+    """Make a year of records, the newest a minute old."""
+    with closing(SqliteStore(path)) as store:
+        store.check()  # makes the table
+    chance = random.Random(1)  # noqa: S311 - made-up usage
+    now = datetime.now(UTC) - timedelta(minutes=1)
+    step = timedelta(days=_DAYS) / records
+
+    def rows() -> list[tuple[object, ...]]:
+        return [_row(number, now - number * step, chance) for number in range(records)]
+
+    columns = (
+        "event_id, event_type, event_time, user_id, key_id, team_id, operation_name, http_method, url_path,"
+        " request_model, response_model, stream, retry_count, usage_source, input_tokens, cache_read_input_tokens,"
+        " output_tokens, reasoning_output_tokens, usage, list_cost, billing_currency, priced, http_status_code,"
+        " client_disconnected, message_id, publish_time, stored_time"
+    )
+    marks = ", ".join("?" * (columns.count(",") + 1))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(f"INSERT INTO usage_records ({columns}) VALUES ({marks})", rows())  # noqa: S608 - fixed names
+
+
+def _row(number: int, moment: datetime, chance: random.Random) -> tuple[object, ...]:
+    at = int(moment.timestamp() * 1e6)
+    model = chance.choice(_MODELS)
+    given, made = chance.randrange(50, 20_000), chance.randrange(1, 2_000)
+    usage = json.dumps({"input_tokens": given, "output_tokens": made, "input_tokens_details": {"cached_tokens": 0}})
+    user = chance.randrange(20)
+    return (
+        f"{number:032x}", "finished", at, f"user{user}", f"key_{user}", f"team{user % 4}", "responses", "POST",
+        "/v1/responses", model, model, 0, 0, "reported", given, given // 3, made, made // 4, usage,
+        given * 1250 + made * 10_000, "USD", 1, 200, 0, str(number), at, at,
+    )  # fmt: skip
+
+
+def _median_ms(url: str, key: str) -> float:
+    headers = {"Authorization": f"Bearer {key}", "Accept": "text/html"}
+    times = []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        requests.get(url, headers=headers, timeout=120).raise_for_status()
+        times.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
