@@ -62,7 +62,7 @@ class Platform:
 
 class NoQueue:
     async def publish(self, event: UsageEvent) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # nothing is published in these scenes
 
     async def check(self) -> None:
         return

@@ -15,7 +15,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
+from functools import cache
+from importlib import resources
 from pathlib import Path
+from string import Template
 from typing import Any
 from urllib.parse import quote
 
@@ -150,18 +153,14 @@ class SqliteLedger:
         Raises:
             StoreError: the ledger cannot be read now.
         """
-        where, values = _where(period, user_id)
         with self._reading() as connection:
             present = _columns(connection)
             if not present:
                 return
             # A column that an older program has not made yet is empty
             names = ", ".join(name if name in present else f"NULL AS {name}" for name in _NAMES)
-            rows = connection.execute(
-                f"SELECT {names} FROM usage_records {where}"  # noqa: S608 - names from the schema, values bound
-                " ORDER BY event_time DESC, event_id DESC LIMIT ?",
-                (*values, -1 if limit is None else limit),
-            )
+            query = _query("records", user_id, columns=names)
+            rows = connection.execute(query, _values(period, user_id) | {"most": -1 if limit is None else limit})
             for row in rows:
                 yield {name: _READ[name](cell) for name, cell in zip(_NAMES, row, strict=True)}
 
@@ -171,18 +170,17 @@ class SqliteLedger:
         Raises:
             StoreError: the ledger cannot be read now.
         """
-        where, values = _where(period, user_id)
-        groups = [_GROUPS[name] for name in by]
-        keys = ", ".join(str(number + 1) for number in range(len(groups)))
-        sums = ", ".join([*groups, *_SUMS])
-        grouping = f"GROUP BY {keys} ORDER BY {keys}" if groups else ""
+        keys = ", ".join(str(number + 1) for number in range(len(by)))
+        query = _query(
+            "totals",
+            user_id,
+            groups="".join(f"{_GROUPS[name]}, " for name in by),
+            grouping=f"GROUP BY {keys} ORDER BY {keys}" if by else "",
+        )
         with self._reading() as connection:
             if not _columns(connection):
-                return [] if by else [_total((), (0,) * len(_SUMS))]
-            rows = connection.execute(
-                f"SELECT {sums} FROM usage_records {where} {grouping}",  # noqa: S608 - fixed texts, values bound
-                values,
-            ).fetchall()
+                return [] if by else [_total((), (0,) * _SUMS)]
+            rows = connection.execute(query, _values(period, user_id)).fetchall()
         return [_total(_group(by, row), row[len(by) :]) for row in rows]
 
     def check(self) -> None:
@@ -246,9 +244,11 @@ def _table() -> str:
 _CREATE_TABLE = _table()
 _CREATE_INDEXES = (
     # All that `totals` reads: a month's sums touch this index alone, a tenth of the table's pages
-    "CREATE INDEX IF NOT EXISTS usage_records_by_time ON usage_records (event_time, user_id, team_id, key_id,"
-    " operation_name, response_model, request_model, input_tokens, cache_read_input_tokens, output_tokens,"
-    " reasoning_output_tokens, list_cost, priced, usage_source, event_type, error_type, http_status_code)",
+    (
+        "CREATE INDEX IF NOT EXISTS usage_records_by_time ON usage_records (event_time, user_id, team_id, key_id,"
+        " operation_name, response_model, request_model, input_tokens, cache_read_input_tokens, output_tokens,"
+        " reasoning_output_tokens, list_cost, priced, usage_source, event_type, error_type, http_status_code)"
+    ),
     "CREATE INDEX IF NOT EXISTS usage_records_by_user ON usage_records (user_id, event_time)",
 )
 _INSERT = (
@@ -325,25 +325,21 @@ _GROUPS: Mapping[GroupBy, str] = {
     "operation": "operation_name",
     "day": f"event_time / {_DAY} - (event_time % {_DAY} < 0)",  # days since 1970, rounded down
 }
-_SUMS = (
-    "count(*)",
-    "coalesce(sum(input_tokens), 0)",
-    "coalesce(sum(cache_read_input_tokens), 0)",
-    "coalesce(sum(output_tokens), 0)",
-    "coalesce(sum(reasoning_output_tokens), 0)",
-    "coalesce(sum(list_cost), 0)",
-    "count(CASE WHEN NOT priced THEN 1 END)",
-    "count(CASE WHEN usage_source = 'estimated' THEN 1 END)",
-    "count(CASE WHEN event_type = 'started' THEN 1 END)",
-    "count(CASE WHEN error_type IS NOT NULL OR http_status_code >= 400 THEN 1 END)",
-)
+_SUMS = 10  # of totals.sql
 
 
-def _where(period: Period, user_id: str | None) -> tuple[str, tuple[_Cell, ...]]:
-    values = (_microseconds(period.since), _microseconds(period.until))
-    if user_id is None:
-        return "WHERE event_time >= ? AND event_time < ?", values
-    return "WHERE event_time >= ? AND event_time < ? AND user_id = ?", (*values, user_id)
+@cache
+def _text_of(name: str) -> Template:
+    return Template(resources.files("openai_proxy").joinpath("queries", "sqlite", f"{name}.sql").read_text("utf-8"))
+
+
+def _query(name: str, user_id: str | None, **parts: str) -> str:
+    """A query of `queries/sqlite`; what is put in is fixed text of this module, every value is bound."""
+    return _text_of(name).substitute(parts, of_user="" if user_id is None else "AND user_id = :user_id")
+
+
+def _values(period: Period, user_id: str | None) -> dict[str, _Cell]:
+    return {"since": _microseconds(period.since), "until": _microseconds(period.until), "user_id": user_id}
 
 
 def _group(by: Sequence[GroupBy], row: Sequence[Any]) -> tuple[str | None, ...]:
