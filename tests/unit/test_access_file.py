@@ -43,13 +43,25 @@ def test_a_change_is_seen_soon(path: Path) -> None:
     wait_for("the change", lambda: set(file.current().users) == {"ada", "grace"}, 5)
 
 
-def test_an_unchanged_file_is_not_read_again(path: Path) -> None:
+def test_an_unchanged_file_is_not_parsed_again(path: Path) -> None:
     file = AccessFile(path)
     file.edit(adding("ada"), new=NEW_FILE)
     first = file.current()
     file._next_look = 0.0  # noqa: SLF001 - a second passes
 
     assert file.current() is first
+
+
+def test_a_change_is_seen_that_the_files_times_and_size_do_not_tell(path: Path) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE)
+    assert set(file.current().users) == {"ada"}
+    before = path.stat()
+
+    path.write_text(path.read_text().replace("ada", "bob"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    wait_for("the change", lambda: set(file.current().users) == {"bob"}, 5)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from openai_proxy.access import Access, AccessFileError
 from openai_proxy.adapters.file_lock import FileLock
 from openai_proxy.structured_log import log
 
-_LOOK_SECONDS = 1.0  # a change must be seen within 5 s; a look costs a few microseconds
+# A change must be seen within 5 s. The text is compared, not the file's times: a mounted secret may keep those, and to
+# read 64 KiB, the most that a secret holds, costs some microseconds.
+_LOOK_SECONDS = 1.0
 
 
 class AccessFile:
@@ -23,7 +25,8 @@ class AccessFile:
         self._path = path
         self._lock = threading.Lock()
         self._access: Access | None = None
-        self._version: tuple[int, ...] | str | None = None
+        self._text = ""
+        self._complaint = ""
         self._next_look = 0.0
 
     def exists(self) -> bool:
@@ -44,16 +47,17 @@ class AccessFile:
 
     def _look(self) -> Access:
         self._next_look = time.monotonic() + _LOOK_SECONDS
-        version = _version(self._path)
-        if self._access is not None and version == self._version:
-            return self._access
         try:
-            self._access = Access.parse(_read(self._path))
+            text = _read(self._path)
+            if self._access is None or text != self._text:
+                self._access, self._text = Access.parse(text), text
+            self._complaint = ""
         except AccessFileError as error:
             if self._access is None:
                 raise
-            log("ERROR", "the access file is broken; its last good version stays in force", error=str(error))
-        self._version = version
+            if self._complaint != str(error):  # once, not every second
+                log("ERROR", "the access file is broken; its last good version stays in force", error=str(error))
+            self._complaint = str(error)
         return self._access
 
     def edit(self, change: Callable[[str], str], *, new: str) -> None:
@@ -72,15 +76,6 @@ class AccessFile:
             changed = change(text)
             Access.parse(changed)
             _write(path, changed)
-
-
-def _version(path: Path) -> tuple[int, ...] | str:
-    """Differs whenever the text may differ; ctime tells of a mode or an mtime that was set by hand."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        return type(error).__name__
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _read(path: Path) -> str:
