@@ -28,7 +28,7 @@ def log_view(request: flask.Request) -> flask.Response:
     """Serve the page at /log, its files, and /healthz."""
     if request.path.startswith(_STATIC_URL):
         return _static(request)
-    about(request.headers.get("traceparent"), bootstrap.project(os.environ))
+    about(request.headers.get("traceparent"), _project())
     answer = _log_view().answer(_question(request), datetime.now(UTC))
     if answer.template is not None:
         response = flask.make_response(flask.render_template(answer.template, text=page_text, **answer.context))
@@ -39,6 +39,11 @@ def log_view(request: flask.Request) -> flask.Response:
     response.status_code = answer.status
     response.headers.update(answer.headers)
     return response
+
+
+@cache
+def _project() -> str | None:
+    return bootstrap.project(os.environ)
 
 
 @cache

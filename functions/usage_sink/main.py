@@ -25,13 +25,18 @@ def _sink() -> UsageSink:
     return bootstrap.usage_sink(os.environ)
 
 
+@cache
+def _project() -> str | None:
+    return bootstrap.project(os.environ)
+
+
 @functions_framework.cloud_event
 def usage_sink(event: CloudEvent) -> None:
     """Answer 200 when the message is safe, in the ledger or among the dead letters; else it is delivered again."""
     try:
         with _first:
             sink = _sink()
-        about(flask.request.headers.get("traceparent"), bootstrap.project(os.environ))
+        about(flask.request.headers.get("traceparent"), _project())
         allowed = sink.authorize(flask.request.headers.get("Authorization"))
         if allowed:
             sink.receive(event.data)
