@@ -12,6 +12,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
@@ -110,7 +111,7 @@ class SqliteStore:
         self._connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(self._connection)
         self._connection.execute("PRAGMA synchronous = FULL")
         with _transaction(self._connection):
             self._connection.execute(_CREATE_TABLE)
@@ -201,6 +202,20 @@ class SqliteLedger:
                 yield connection
         except (sqlite3.Error, OSError) as error:
             raise StoreError(_advice(self._path, "read", error)) from None
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch a new file over; SQLite does not wait there for another one that does the same, so this does."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextlib.contextmanager
