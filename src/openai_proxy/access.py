@@ -13,11 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, get_args
 
 from openai_proxy.keys import key_hash
+from openai_proxy.permissions import PERMISSIONS, Permission
 
 VERSION = 1
 Role = Literal["member", "admin"]
-Permission = Literal["background_responses"]
-"""What a user may be allowed beyond the default, by `allow = [...]`; each lets something through unmetered."""
 
 USER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -145,8 +144,8 @@ def _user(user_id: str, value: object) -> User:
     if role not in get_args(Role):
         raise AccessFileError(f"{place}.role: expected one of {', '.join(get_args(Role))}")
     allow = table.get("allow", [])
-    if not isinstance(allow, list) or any(name not in get_args(Permission) for name in allow):
-        raise AccessFileError(f"{place}.allow: expected a list of {', '.join(get_args(Permission))}")
+    if not isinstance(allow, list) or any(name not in PERMISSIONS for name in allow):
+        raise AccessFileError(f"{place}.allow: expected a list of {', '.join(PERMISSIONS)}")
     keys = table.get("keys", [])
     if not isinstance(keys, list):
         raise AccessFileError(f"{place}.keys: expected [[{place}.keys]] tables")

@@ -12,9 +12,11 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote
 
-Metering = Literal["chat", "responses", "body", "free"]
+Metering = Literal["chat", "responses", "body", "images", "speech", "transcription", "free", "unmetered"]
 """Where an answer's usage stands: `chat`: in the body, or in a stream's last chunk if asked for; `responses`: in the
-body, or in a stream's terminal event; `body`: in the body; `free`: the call costs nothing."""
+body, or in a stream's terminal event; `body`: in the body; `images`: in the body, or in a stream's last event;
+`speech` and `transcription`: in a stream's last event or in JSON, else estimated of the sound; `free`: the call costs
+nothing; `unmetered`: it costs something that no answer tells."""
 
 
 @dataclass(frozen=True, slots=True)

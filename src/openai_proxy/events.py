@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Literal, cast
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_READABLE_VERSIONS = (1, 2)  # 2 added tool_calls, completion_window and upstream_region
 
 EventType = Literal["started", "finished"]
 
@@ -32,7 +33,9 @@ class UsageEvent:
     """One request of one member, as the proxy saw it begin (`started`) or end (`finished`).
 
     Times are aware UTC, `*_ms` are whole milliseconds. `usage` and `tool_usage` are OpenAI's own objects, verbatim;
-    where `usage_source` is `estimated`, `usage` is ours in the shape of the Responses API.
+    where `usage_source` is `estimated`, `usage` is ours: in the shape of the Responses API, or, for sound, of
+    `openai_usage.ESTIMATED_UNITS`. `tool_calls` is what we counted of an answer's output items (`tool_calls.py`),
+    `completion_window` what a background request agreed to wait, `upstream_region` the data residency of its address.
     """
 
     event_id: str
@@ -53,6 +56,9 @@ class UsageEvent:
     service_tier: str | None = None
     usage: Mapping[str, Any] | None = None
     tool_usage: Mapping[str, Any] | None = None
+    tool_calls: Mapping[str, Any] | None = None
+    completion_window: str | None = None
+    upstream_region: str | None = None
     http_status_code: int | None = None
     error_type: str | None = None
     client_disconnected: bool = False
@@ -91,8 +97,8 @@ class UsageEvent:
         if not isinstance(fields, dict):
             raise MalformedEventError("a usage event must be one JSON object")
         version = fields.get("schema_version")
-        if version != SCHEMA_VERSION or isinstance(version, bool):
-            raise MalformedEventError(f"usage event field 'schema_version': this version reads {SCHEMA_VERSION} only")
+        if version not in _READABLE_VERSIONS or isinstance(version, bool):
+            raise MalformedEventError(f"usage event field 'schema_version': not one of {_READABLE_VERSIONS}")
         unknown = sorted(str(name)[:64] for name in fields.keys() - _CHECKS.keys() - {"schema_version"})
         if unknown:
             raise MalformedEventError(f"usage event has {len(unknown)} fields that version {SCHEMA_VERSION} has not")
@@ -194,6 +200,9 @@ _CHECKS: Mapping[str, _Check] = {
     "service_tier": _nullable(_text),
     "usage": _nullable(_object),
     "tool_usage": _nullable(_object),
+    "tool_calls": _nullable(_object),
+    "completion_window": _nullable(_text),
+    "upstream_region": _nullable(_text),
     "http_status_code": _nullable(_whole),
     "error_type": _nullable(_text),
     "client_disconnected": _flag,

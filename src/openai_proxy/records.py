@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from openai_proxy.events import UsageEvent
+from openai_proxy.events import UsageEvent, UsageSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,29 @@ class TokenCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsedUnit:
+    """One kind of unit that a request used, and what it costs.
+
+    `quantity` has the parts in it that are units of their own (cached tokens are also input tokens);
+    `charged_quantity` has not. `list_unit_price` is for `pricing_block_size` units. All of the last five are None
+    where the record has no list cost; a part that is charged with its whole has a `charged_quantity` of 0.
+    """
+
+    unit: str
+    quantity: Decimal
+    usage_source: UsageSource
+    charged_quantity: Decimal | None = None
+    list_unit_price: Decimal | None = None
+    pricing_block_size: int | None = None
+    list_cost: Decimal | None = None
+    sku_price_id: str | None = None
+
+    def cell(self) -> dict[str, Any]:
+        """The unit as one item of the column `units`."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListCost:
     """What a request costs at list price: an amount, or the reason why there is none; never a silent zero."""
 
@@ -48,7 +71,10 @@ class ListCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRecord:
-    """One row of the ledger, before the store decides which of a request's rows is final."""
+    """One row of the ledger, before the store decides which of a request's rows is final.
+
+    `price_revision` is 0 as the sink writes it, and one more each time that the record is priced again.
+    """
 
     event: UsageEvent
     tokens: TokenCounts
@@ -56,26 +82,47 @@ class UsageRecord:
     message_id: str
     publish_time: datetime
     stored_time: datetime
+    units: tuple[UsedUnit, ...] = ()
+    price_revision: int = 0
 
     def row(self) -> dict[str, Any]:
-        """The record as column name -> value: str, int, bool, aware datetime, Decimal, None, or dict for JSON."""
-        own = {"message_id": self.message_id, "publish_time": self.publish_time, "stored_time": self.stored_time}
+        """The record as column name -> value: str, int, bool, aware datetime, Decimal, None, or dict for JSON.
+
+        `units` is a list of dicts, one for each unit.
+        """
+        own: dict[str, Any] = {
+            "message_id": self.message_id,
+            "publish_time": self.publish_time,
+            "stored_time": self.stored_time,
+            "units": [unit.cell() for unit in self.units],
+            "price_revision": self.price_revision,
+        }
         parts = (self.event, self.tokens, self.cost)
         values = {name: getattr(part, name) for part in parts for name in part.__slots__} | own
         return {column["name"]: values[column["name"]] for column in schema()}
 
 
 @cache
-def schema() -> tuple[dict[str, str], ...]:
-    """The ledger's columns: name, type (BigQuery's), mode (REQUIRED or NULLABLE) and description of each."""
+def schema() -> tuple[dict[str, Any], ...]:
+    """The ledger's columns: name, type (BigQuery's), mode (REQUIRED, NULLABLE, REPEATED) and description of each.
+
+    A RECORD has `fields` of the same form.
+    """
     text = resources.files("openai_proxy").joinpath("usage_records.schema.json").read_text("utf-8")
     return tuple(json.loads(text))
 
 
 def cell_to_json(value: object) -> object:
-    """One cell as `usage --json` and `/log?format=json` print it: times as RFC 3339, amounts as decimal text."""
+    """One cell as `usage --json` and `/log?format=json` print it: times as RFC 3339, amounts as decimal text.
+
+    Lists and objects hold such cells.
+    """
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, Decimal):
         return format(value, "f")
+    if isinstance(value, list):
+        return [cell_to_json(item) for item in value]
+    if isinstance(value, dict):
+        return {name: cell_to_json(item) for name, item in value.items()}
     return value

@@ -30,6 +30,9 @@ EVENT = UsageEvent(
     service_tier="default",
     usage={"prompt_tokens": 8, "prompt_tokens_details": {"cached_tokens": 0}},
     tool_usage={"web_search": {"num_requests": 1}},
+    tool_calls={"file_searches": 1},
+    completion_window="2h",
+    upstream_region="eu",
     http_status_code=200,
     error_type="rate_limit",
     client_disconnected=True,
@@ -75,6 +78,15 @@ def test_fields_that_have_a_default_may_be_missing() -> None:
     assert UsageEvent.from_fields(short).usage is None
 
 
+def test_events_of_version_1_are_still_read() -> None:
+    added = {"tool_calls", "completion_window", "upstream_region"}
+    old = {name: value for name, value in json.loads(EVENT.to_json()).items() if name not in added}
+
+    assert UsageEvent.from_fields(old | {"schema_version": 1}) == replace(
+        EVENT, tool_calls=None, completion_window=None, upstream_region=None
+    )
+
+
 def _defaulted() -> set[str]:
     return {
         "response_model",
@@ -82,6 +94,9 @@ def _defaulted() -> set[str]:
         "service_tier",
         "usage",
         "tool_usage",
+        "tool_calls",
+        "completion_window",
+        "upstream_region",
         "http_status_code",
         "error_type",
         "client_disconnected",
@@ -109,7 +124,7 @@ for _ in range(30_000):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("schema_version", 2),
+        ("schema_version", 3),
         ("schema_version", True),
         ("event_id", ""),
         ("event_id", "a b"),
@@ -152,7 +167,7 @@ def test_what_is_no_object_is_no_event(text: bytes | str) -> None:
 
 
 def test_a_field_of_a_later_version_is_refused_without_its_name() -> None:
-    with pytest.raises(MalformedEventError, match="has 1 fields that version 1 has not") as raised:
+    with pytest.raises(MalformedEventError, match="has 1 fields that version 2 has not") as raised:
         UsageEvent.from_json(changed(prompt="secret"))
 
     assert "prompt" not in str(raised.value)

@@ -315,6 +315,14 @@ def _text(value: str) -> str:
     return value.encode("utf-8", "replace").decode()
 
 
+def _items(items: Sequence[_Row]) -> list[dict[str, Any]]:
+    """Items of a repeated RECORD: numbers as NUMERIC takes them, all else as it is."""
+    return [
+        {name: _numeric(value) if isinstance(value, Decimal) else value for name, value in item.items()}
+        for item in items
+    ]
+
+
 def _same(value: Any) -> Any:  # noqa: ANN401 - goes as it is
     return value
 
@@ -324,5 +332,6 @@ _BY_TYPE: Mapping[str, Callable[[Any], Any]] = {
     "TIMESTAMP": _rfc3339,
     "NUMERIC": _numeric,
     "JSON": _json_text,
+    "RECORD": _items,
 }
 _TO_JSON = {column["name"]: _BY_TYPE.get(column["type"], _same) for column in schema()}

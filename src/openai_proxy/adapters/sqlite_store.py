@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import quote
 
 from openai_proxy.ports import GroupBy, Period, StoreError, UsageTotal
-from openai_proxy.records import UsageRecord, schema
+from openai_proxy.records import UsageRecord, cell_to_json, schema
 
 _BUSY_SECONDS = 5.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,6 +34,7 @@ _LARGEST_INTEGER = 2**63 - 1
 
 Row = Mapping[str, Any]
 _Cell = str | int | None
+_Convert = Callable[[Any], Any]
 
 
 class SqliteStore:
@@ -244,10 +245,10 @@ def _columns(connection: sqlite3.Connection) -> set[str]:
 
 _NAMES = tuple(column["name"] for column in schema())
 _TYPES = {"STRING": "TEXT", "JSON": "TEXT", "TIMESTAMP": "INTEGER", "INTEGER": "INTEGER", "BOOLEAN": "INTEGER"}
-_TYPES["NUMERIC"] = "INTEGER"
+_TYPES |= {"NUMERIC": "INTEGER", "RECORD": "TEXT"}
 
 
-def _definition(column: Mapping[str, str]) -> str:
+def _definition(column: Mapping[str, Any]) -> str:
     return f"{column['name']} {_TYPES[column['type']]}"
 
 
@@ -303,6 +304,23 @@ def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
+def _records(items: Sequence[Mapping[str, Any]]) -> str:
+    """Items of a RECORD column as JSON; amounts stay exact as decimal text, which SQLite's sum() takes as numbers."""
+    return _json([{name: cell_to_json(value) for name, value in item.items()} for item in items])
+
+
+def _items(column: Mapping[str, Any]) -> _Convert:
+    amounts = {field["name"] for field in column["fields"] if field["type"] == "NUMERIC"}
+
+    def read(cell: str) -> list[dict[str, Any]]:
+        return [
+            {name: Decimal(value) if name in amounts and value is not None else value for name, value in item.items()}
+            for item in json.loads(cell)
+        ]
+
+    return read
+
+
 def _text(value: str) -> str:
     """Text that UTF-8 can hold: a lone surrogate, which JSON can carry, becomes a question mark."""
     return value.encode("utf-8", "replace").decode()
@@ -312,12 +330,12 @@ def _same(value: Any) -> Any:  # noqa: ANN401 - goes as it is
     return value
 
 
-_Convert = Callable[[Any], Any]
 _TO_CELL: Mapping[str, _Convert] = {
     "STRING": _text,
     "TIMESTAMP": _microseconds,
     "NUMERIC": _nanodollars,
     "JSON": _json,
+    "RECORD": _records,
     "BOOLEAN": int,
 }
 _FROM_CELL: Mapping[str, _Convert] = {"TIMESTAMP": _time, "NUMERIC": _amount, "JSON": json.loads, "BOOLEAN": bool}
@@ -328,7 +346,12 @@ def _unless_null(convert: _Convert) -> _Convert:
 
 
 _WRITE = {column["name"]: _TO_CELL.get(column["type"], _same) for column in schema()}
-_READ = {column["name"]: _unless_null(_FROM_CELL.get(column["type"], _same)) for column in schema()}
+_READ = {
+    column["name"]: _unless_null(
+        _items(column) if column["type"] == "RECORD" else _FROM_CELL.get(column["type"], _same)
+    )
+    for column in schema()
+}
 
 # Questions
 
