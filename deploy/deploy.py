@@ -30,6 +30,7 @@ from openai_proxy.access import Access, AccessFileError
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = ("proxy", "usage_sink", "log_view")
+_STAGES = ({"usage_sink", "log_view"}, {"proxy"})  # who reads usage events before who writes them: they may be newer
 _HEALTH_SECONDS = 120.0
 _PAUSE_SECONDS = 2.0
 
@@ -74,17 +75,19 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def deploy(names: Sequence[str]) -> None:
-    """Build and start the named functions, all at a time; return when the proxy says that all is well.
+    """Build and start the named functions, a stage at a time; return when the proxy says that all is well.
 
     Raises:
         DeployError: something is missing, a build failed, or the proxy is not well afterwards.
     """
     deployment = _ready()
     print(f"Shipping {', '.join(names)} to {deployment.project} ({deployment.region}); this takes some minutes ...")
-    with ThreadPoolExecutor(len(names)) as pool:
-        failures = [failure for failure in pool.map(lambda name: _ship(deployment, name), names) if failure]
-    if failures:
-        raise DeployError("\n".join(failures))
+    for stage in _STAGES:
+        if chosen := [name for name in names if name in stage]:
+            with ThreadPoolExecutor(len(chosen)) as pool:
+                failures = [failure for failure in pool.map(lambda name: _ship(deployment, name), chosen) if failure]
+            if failures:
+                raise DeployError("\n".join(failures))
     _await_health(deployment)
     url = deployment.proxy_url
     print(

@@ -96,6 +96,13 @@ def test_only_what_is_built_is_changed(world: World, shipped: str) -> None:
     assert not [call for call in world.google.calls("POST") if call["p"].endswith(("/functions", ":setIamPolicy"))]
 
 
+def test_the_proxy_comes_last_since_the_others_read_what_it_writes(world: World, shipped: str) -> None:
+    assert shipped
+    order = [call["p"].rpartition("/")[2] for call in world.google.calls("PATCH")]
+
+    assert order[-1] == FUNCTIONS["proxy"]
+
+
 def test_each_function_is_built_as_terraform_says(world: World, shipped: str) -> None:
     assert shipped
     built = {call["p"].rpartition("/")[2]: call["b"]["buildConfig"] for call in world.google.calls("PATCH")}
