@@ -20,11 +20,13 @@ from yarl import URL
 from openai_proxy import headers as header_rules
 from openai_proxy import refusals
 from openai_proxy.access import Caller
+from openai_proxy.chat_stream import UnaskedUsageFilter
 from openai_proxy.client import Client, ClientGoneError
+from openai_proxy.decoding import Decoder
 from openai_proxy.endpoints import Route
 from openai_proxy.events import UsageEvent
 from openai_proxy.headers import Header
-from openai_proxy.metering import EVENT_STREAM, Decoder, Meter, NoMeter, UnaskedUsageFilter, meter_for
+from openai_proxy.metering import EVENT_STREAM, Meter, NoMeter, meter_for
 from openai_proxy.outcome import Outcome
 from openai_proxy.refusals import Refusal
 from openai_proxy.request_body import BodyEditor, RequestFacts, facts_of, is_plain_utf8

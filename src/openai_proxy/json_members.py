@@ -198,6 +198,17 @@ class MemberScanner:
         self._given = end
 
 
+_parse = json.JSONDecoder().decode  # `json.loads` would look for UTF-16 first
+
+
+def value_of(text: bytes) -> object:
+    """The value of a JSON text, or None where it is none."""
+    try:
+        return _parse(str(text, "utf-8"))
+    except (ValueError, RecursionError):
+        return None
+
+
 @cache  # there are a handful, and a scanner a request
 def _sets(wanted: tuple[Path, ...]) -> tuple[frozenset[Path], frozenset[Path]]:
     """The wanted paths, and the paths that lead to one."""

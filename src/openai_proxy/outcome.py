@@ -11,7 +11,7 @@ from typing import Any
 from openai_proxy.endpoints import Metering
 from openai_proxy.estimation import usage_of
 from openai_proxy.events import UsageEvent, UsageSource
-from openai_proxy.metering import Reading
+from openai_proxy.reading import Reading
 from openai_proxy.request_body import RequestFacts, parse
 from openai_proxy.structured_log import log
 

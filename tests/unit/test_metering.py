@@ -12,17 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_proxy.metering import (
-    EVENT_STREAM,
-    BodyMeter,
-    ChatStream,
-    Decoder,
-    Meter,
-    NoMeter,
-    ResponsesStream,
-    UnaskedUsageFilter,
-    meter_for,
-)
+from openai_proxy.body_meter import BodyMeter
+from openai_proxy.chat_stream import ChatStream, UnaskedUsageFilter
+from openai_proxy.decoding import Decoder
+from openai_proxy.metering import EVENT_STREAM, Meter, NoMeter, meter_for
+from openai_proxy.responses_stream import ResponsesStream
 from packets import Places, cut, every_two, places
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "prompt_tokens_details": {"cached_tokens": 0}}

@@ -21,10 +21,10 @@ from yarl import URL
 
 from openai_proxy.access import Access, AccessFileError
 from openai_proxy.events import UsageEvent
-from openai_proxy.metering import Reading
 from openai_proxy.outcome import Outcome
 from openai_proxy.ports import QueueError
 from openai_proxy.proxy import Proxy
+from openai_proxy.reading import Reading
 from openai_proxy.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")  # bpe_openai's own

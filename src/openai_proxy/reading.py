@@ -1,0 +1,53 @@
+"""What is read of an answer while its bytes pass. Where usage stands: reference openai-api.md, 2.1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LARGEST_OUTPUT = 2 * 1024 * 1024
+"""Characters of output that are kept to estimate from; 128k tokens are about 0.5 MB."""
+
+_LONGEST_TEXT = 256
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read so far: `usage` is OpenAI's object, verbatim; `output` the deltas' text, kept to estimate from."""
+
+    usage: Mapping[str, Any] | None = None
+    tool_usage: Mapping[str, Any] | None = None
+    model: str | None = None
+    response_id: str | None = None
+    service_tier: str | None = None
+    error_type: str | None = None
+    ended: bool = False  # a stream's terminal event has passed
+    output: list[str] = field(default_factory=list)
+    output_length: int = 0
+
+    def take(self, members: Mapping[str, Any]) -> None:
+        """Take the members of a body, or of a stream's event, that say something."""
+        self.usage = _object(members.get("usage")) or self.usage
+        self.tool_usage = _object(members.get("tool_usage")) or self.tool_usage
+        self.model = short_text(members.get("model")) or self.model
+        self.response_id = short_text(members.get("id")) or self.response_id
+        self.service_tier = short_text(members.get("service_tier")) or self.service_tier
+        error = members.get("error")
+        if isinstance(error, dict):
+            self.error_type = short_text(error.get("code")) or short_text(error.get("type")) or "error"
+
+    def add_output(self, text: object) -> None:
+        """Keep a delta's text."""
+        if isinstance(text, str) and self.output_length < LARGEST_OUTPUT:
+            self.output.append(text)
+            self.output_length += len(text)
+
+
+def short_text(value: object) -> str | None:
+    """A name or an id, or None for what is none."""
+    return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT else None
+
+
+def _object(value: object) -> Mapping[str, Any] | None:
+    return value if isinstance(value, dict) else None
