@@ -11,9 +11,7 @@ from io import SEEK_END, SEEK_SET, BytesIO
 
 _HEAD_BYTES = 64 * 1024
 _LONGEST_SECONDS = 1_000_000  # 512 MB, OpenAI's largest file, at 4 kbit/s; what says more is broken
-_PCM_SECOND = (
-    24_000 * 2
-)  # bytes: OpenAI's `response_format` pcm is 24 kHz, 16 bit, mono, without a header (text-to-speech guide)
+_PCM_SECOND = 24_000 * 2  # bytes of `response_format` pcm: 24 kHz, 16 bit, mono (OpenAI's text-to-speech guide)
 
 
 class RecordedAudio:
