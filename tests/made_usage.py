@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from openai_proxy.events import UsageEvent
-from openai_proxy.records import ListCost, TokenCounts, UsageRecord
+from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit
 
 _UNPRICED = ListCost(list_cost=None, priced=False, unpriced_reason="model not in the price table")
 # model, path, what a request's input and output tokens are about, dollars per million of each
@@ -44,15 +44,38 @@ def usage_record(event_id: str, event_time: datetime, user_id: str, model: str =
         http_status_code=200,
         duration_ms=1840,
     )
+    tokens = TokenCounts(input_tokens=1000, cache_read_input_tokens=200, output_tokens=100, reasoning_output_tokens=40)
     return UsageRecord(
         event=event,
-        tokens=TokenCounts(
-            input_tokens=1000, cache_read_input_tokens=200, output_tokens=100, reasoning_output_tokens=40
-        ),
+        tokens=tokens,
         cost=ListCost(list_cost=Decimal("0.0028"), priced=True, sku_price_id=f"{model}@2025-04-14"),
         message_id=event_id,
         publish_time=event_time,
         stored_time=event_time,
+        units=_units(tokens, "2", "8"),
+    )
+
+
+def _units(tokens: TokenCounts, input_price: str, output_price: str) -> tuple[UsedUnit, ...]:
+    """Reported tokens, at prices in dollars a million; the cached ones cost what all input costs."""
+    return (
+        _unit("input_tokens", tokens.input_tokens, input_price),
+        _unit("cache_read_tokens", tokens.cache_read_input_tokens, None),
+        _unit("output_tokens", tokens.output_tokens, output_price),
+    )
+
+
+def _unit(unit: str, quantity: int | None, price: str | None) -> UsedUnit:
+    used = Decimal(quantity or 0)
+    charged = used if price else Decimal(0)
+    return UsedUnit(
+        unit=unit,
+        quantity=used,
+        usage_source="reported",
+        charged_quantity=charged,
+        list_unit_price=Decimal(price) if price else None,
+        pricing_block_size=1_000_000 if price else None,
+        list_cost=Decimal(price or 0) * charged / 1_000_000,
     )
 
 
@@ -80,7 +103,8 @@ def _picked(rolls: random.Random, record: UsageRecord) -> UsageRecord:
         if "5" in model.split(".", maxsplit=1)[0]
         else 0,
     )
-    cost = (Decimal(input_price) * taken + Decimal(output_price) * given) / 1_000_000
+    units = _units(tokens, input_price, output_price)
+    cost = replace(record.cost, list_cost=sum((unit.list_cost or Decimal(0) for unit in units), Decimal(0)))
     event = replace(
         record.event,
         url_path=path,
@@ -90,7 +114,7 @@ def _picked(rolls: random.Random, record: UsageRecord) -> UsageRecord:
         stream=usual_output > 0 and rolls.random() < 0.5,
         duration_ms=180 + given * 14,
     )
-    return replace(record, event=event, tokens=tokens, cost=replace(record.cost, list_cost=cost))
+    return replace(record, event=event, tokens=tokens, cost=cost, units=units)
 
 
 def _odd(number: int, record: UsageRecord) -> UsageRecord:
@@ -104,17 +128,21 @@ def _odd(number: int, record: UsageRecord) -> UsageRecord:
             duration_ms=None,
         )
         cost = replace(_UNPRICED, unpriced_reason="the request is open")
-        return replace(record, event=event, tokens=TokenCounts(), cost=cost)
+        return replace(record, event=event, tokens=TokenCounts(), cost=cost, units=())
     if number == 2:
         event = replace(record.event, usage_source="estimated", client_disconnected=True, stream=True)
         return replace(record, event=event)
     if number == 5:
         model = "ft:gpt-4.1-mini:acme:triage:C4x"
-        return replace(record, event=replace(record.event, request_model=model, response_model=model), cost=_UNPRICED)
+        event = replace(record.event, request_model=model, response_model=model)
+        units = tuple(
+            UsedUnit(unit=unit.unit, quantity=unit.quantity, usage_source="reported") for unit in record.units
+        )
+        return replace(record, event=event, cost=_UNPRICED, units=units)
     if number == 7:
         event = replace(
             record.event, usage_source="none", http_status_code=429, error_type="rate_limit_exceeded", duration_ms=92
         )
         free = ListCost(list_cost=Decimal(0), priced=True)
-        return replace(record, event=event, tokens=TokenCounts(), cost=free)
+        return replace(record, event=event, tokens=TokenCounts(), cost=free, units=())
     return record

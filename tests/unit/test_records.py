@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -9,7 +10,7 @@ import pytest
 
 from made_usage import usage_record
 from openai_proxy.events import UsageEvent
-from openai_proxy.records import ListCost, TokenCounts, cell_to_json, schema
+from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit, cell_to_json, schema
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PYTHON_TYPES = {
@@ -19,43 +20,69 @@ PYTHON_TYPES = {
     "INTEGER": int,
     "BOOLEAN": bool,
     "NUMERIC": Decimal,
+    "RECORD": list,
 }
+PARTS = (UsageEvent, TokenCounts, ListCost)
+UNIT_COLUMNS = next(column["fields"] for column in schema() if column["name"] == "units")
 
 
 def test_the_schema_lists_each_column_once_with_type_mode_and_description() -> None:
-    names = [column["name"] for column in schema()]
+    for columns in (schema(), UNIT_COLUMNS):
+        names = [column["name"] for column in columns]
 
-    assert len(names) == len(set(names))
-    assert all(set(column) == {"name", "type", "mode", "description"} for column in schema())
-    assert {column["type"] for column in schema()} <= PYTHON_TYPES.keys()
-    assert {column["mode"] for column in schema()} == {"REQUIRED", "NULLABLE"}
-    assert all(column["description"] for column in schema())
+        assert len(names) == len(set(names))
+        assert all(set(column) - {"fields"} == {"name", "type", "mode", "description"} for column in columns)
+        assert {column["type"] for column in columns} <= PYTHON_TYPES.keys()
+        assert {column["mode"] for column in columns} <= {"REQUIRED", "NULLABLE", "REPEATED"}
+        assert all(column["description"] for column in columns)
 
 
-def test_the_columns_are_the_fields_of_event_tokens_and_cost_and_three_of_the_queue() -> None:
-    parts = [field.name for part in (UsageEvent, TokenCounts, ListCost) for field in fields(part)]
+def test_units_are_the_one_repeated_record() -> None:
+    assert [column["name"] for column in schema() if column["type"] == "RECORD"] == ["units"]
+    assert [column["name"] for column in schema() if column["mode"] == "REPEATED"] == ["units"]
+    assert [column["name"] for column in schema() if "fields" in column] == ["units"]
 
-    assert {column["name"] for column in schema()} == {*parts, "message_id", "publish_time", "stored_time"}
+
+def test_the_columns_are_the_fields_of_event_tokens_and_cost_and_the_records_own() -> None:
+    parts = [field.name for part in PARTS for field in fields(part)]
+    own = [field.name for field in fields(UsageRecord) if field.name not in {"event", "tokens", "cost"}]
+
+    assert {column["name"] for column in schema()} == {*parts, *own}
+    assert [column["name"] for column in UNIT_COLUMNS] == [field.name for field in fields(UsedUnit)]
 
 
 def test_a_row_has_the_columns_in_order_and_the_types_of_the_schema() -> None:
     row = usage_record("e1", NOON, "ada").row()
 
-    assert list(row) == [column["name"] for column in schema()]
-    for column in schema():
+    _assert_follows(row, schema())
+    assert row["units"]
+    for unit in row["units"]:
+        _assert_follows(unit, UNIT_COLUMNS)
+
+
+def _assert_follows(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> None:
+    assert list(row) == [column["name"] for column in columns]
+    for column in columns:
         value = row[column["name"]]
         assert value is None or type(value) is PYTHON_TYPES[column["type"]], column
         assert value is not None or column["mode"] == "NULLABLE", column
 
 
 def test_a_field_that_may_be_none_is_nullable_and_no_other() -> None:
-    optional = {
-        field.name: "None" in str(field.type) for part in (UsageEvent, TokenCounts, ListCost) for field in fields(part)
-    }
+    optional = {field.name: "None" in str(field.type) for part in PARTS for field in fields(part)}
+    of_a_unit = {field.name: "None" in str(field.type) for field in fields(UsedUnit)}
 
-    for column in schema():
-        if column["name"] in optional:
-            assert (column["mode"] == "NULLABLE") == optional[column["name"]], column["name"]
+    for columns, may_be_none in ((schema(), optional), (UNIT_COLUMNS, of_a_unit)):
+        for column in columns:
+            if column["name"] in may_be_none:
+                assert (column["mode"] == "NULLABLE") == may_be_none[column["name"]], column["name"]
+
+
+def test_a_column_that_came_later_is_nullable_or_repeated() -> None:
+    """BigQuery adds no REQUIRED column to a table that has rows."""
+    later = {"tool_calls", "completion_window", "upstream_region", "units", "price_revision"}
+
+    assert {column["mode"] for column in schema() if column["name"] in later} == {"NULLABLE", "REPEATED"}
 
 
 @pytest.mark.parametrize(
@@ -67,6 +94,7 @@ def test_a_field_that_may_be_none_is_nullable_and_no_other() -> None:
         (True, True),
         (None, None),
         ({"a": 1}, {"a": 1}),
+        ([{"quantity": Decimal("1.50"), "unit": "seconds"}], [{"quantity": "1.50", "unit": "seconds"}]),
     ],
 )
 def test_cells_are_printed_as_json_can_hold_them(value: Any, cell: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from openai_proxy.events import UsageEvent
-from openai_proxy.records import ListCost, TokenCounts, UsageRecord, schema
+from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit, schema
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reporting.md").read_text()
 TIME = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -28,6 +29,20 @@ USAGE = {
         "rejected_prediction_tokens": 0,
     },
 }
+
+
+def _unit(unit: str, quantity: int, charged: int, price: str | None) -> UsedUnit:
+    return UsedUnit(
+        unit=unit,
+        quantity=Decimal(quantity),
+        usage_source="reported",
+        charged_quantity=Decimal(charged),
+        list_unit_price=Decimal(price) if price else None,
+        pricing_block_size=1_000_000 if price else None,
+        list_cost=Decimal(price or 0) * charged / 1_000_000,
+    )
+
+
 FINISHED = UsageRecord(
     event=UsageEvent(
         event_id="a" * 32,
@@ -62,11 +77,20 @@ FINISHED = UsageRecord(
         output_audio_tokens=0,
     ),
     cost=ListCost(
-        list_cost=Decimal("0.0012"), priced=True, sku_price_id="gpt-5-mini@2025-08-07", price_version="genai-prices 0.2"
+        list_cost=Decimal("0.0011546"),
+        priced=True,
+        sku_price_id="gpt-5-mini@2025-08-07",
+        price_version="genai-prices 0.2",
     ),
     message_id="1" * 17,
     publish_time=TIME,
     stored_time=TIME,
+    units=(
+        _unit("input_tokens", 2412, 1388, "0.25"),
+        _unit("cache_read_tokens", 1024, 1024, "0.025"),
+        _unit("output_tokens", 391, 391, "2"),
+        _unit("output_reasoning_tokens", 128, 0, None),
+    ),
 )
 STARTED = replace(
     FINISHED,
@@ -86,28 +110,45 @@ STARTED = replace(
     ),
     tokens=TokenCounts(),
     cost=ListCost(list_cost=None, priced=False, unpriced_reason="the request is open: its usage is not known"),
+    units=(),
 )
 
 
 def test_the_page_has_exactly_the_schemas_columns() -> None:
     listed = [line.split(" | ") for line in PAGE.partition("## Columns")[2].splitlines() if line.startswith("| `")]
 
+    columns = [(prefix, column) for top in schema() for prefix, column in _with_fields(top)]
     assert [[cell.strip("|` ") for cell in line] for line in listed] == [
-        [column["name"], column["type"], column["mode"].lower(), column["description"]] for column in schema()
+        [prefix + column["name"], column["type"], column["mode"].lower(), column["description"]]
+        for prefix, column in columns
     ]
+
+
+def _with_fields(column: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [("", column), *((f"{column['name']}.", field) for field in column.get("fields", ()))]
 
 
 def test_the_page_says_how_many_bytes_a_request_takes() -> None:
     finished, started = _bytes(FINISHED), _bytes(STARTED)
 
-    assert f"is {round(finished, -1)} bytes finished and {round(started, -1)} bytes started" in PAGE
-    assert f"of which {round(_cell('JSON', USAGE), -1)} are OpenAI's own usage object" in PAGE
+    units = finished - _bytes(replace(FINISHED, units=()))
+    assert f"is {round(finished, -1):,} bytes finished and {round(started, -1)} bytes started" in PAGE
+    assert f"of which {round(units, -1)} are its units and {round(_cell('JSON', USAGE), -1)} OpenAI's own usage" in PAGE
     assert f"| 100 million | {(finished + started) * 100_000_000 / 1e9:.0f} GB |" in PAGE
 
 
 def _bytes(record: UsageRecord) -> int:
-    row = record.row()
-    return sum(_cell(column["type"], row[column["name"]]) for column in schema())
+    return _size(record.row(), schema())
+
+
+def _size(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> int:
+    """A RECORD takes what its fields take."""
+    return sum(
+        sum(_size(item, column["fields"]) for item in row[column["name"]])
+        if column["type"] == "RECORD"
+        else _cell(column["type"], row[column["name"]])
+        for column in columns
+    )
 
 
 def _cell(kind: str, value: Any) -> int:
