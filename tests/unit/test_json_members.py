@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_proxy.json_members import MemberScanner, Path
+from openai_proxy.json_members import ELEMENT, MemberScanner, Path, value_of
 from packets import Places, cut, every_two, places
 
 WANTED: Sequence[Path] = (("usage",), ("stream",), ("response", "usage"), ("response", "error"), ("a", "b", "c"))
@@ -182,3 +182,120 @@ def test_the_last_of_two_equal_keys_comes_last() -> None:
 
 def test_a_key_on_the_way_that_holds_no_object_is_passed_over() -> None:
     assert scanned([b'{"response":[{"usage":1}],"a":{"b":"c"},"usage":3}'])[1] == {("usage",): 3}
+
+
+IN_ARRAYS: Sequence[Path] = (
+    ("usage",), ("a", ELEMENT, "b"), ("a", ELEMENT, "c", "usage"), ("b", ELEMENT), ("c", ELEMENT, ELEMENT, "a"),
+    ("response", "a", ELEMENT, "b"),
+)  # fmt: skip
+END = object()
+
+
+def reached(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """What a scanner of `IN_ARRAYS` shall find, in order, by a plain walk over the parsed document."""
+    if path in IN_ARRAYS:
+        yield path, value
+        return
+    following = {wanted[len(path)] for wanted in IN_ARRAYS if wanted[: len(path)] == path and len(wanted) > len(path)}
+    if following == {ELEMENT}:
+        for element in value if isinstance(value, list) else ():
+            yield from reached(element, (*path, ELEMENT))
+    elif isinstance(value, dict):
+        for name in value:
+            if name in following:
+                yield from reached(value[name], (*path, name))
+        if following and path[-1:] == (ELEMENT,):
+            yield path, END
+
+
+def found_in_arrays(packets: Sequence[bytes]) -> tuple[bytes, list[tuple[Path, Any]], MemberScanner]:
+    scanner = MemberScanner(IN_ARRAYS)
+    pieces = [piece for packet in packets for piece in scanner.feed(packet)]
+    found = [(path, value_of(raw) if path in IN_ARRAYS else END) for path, raw in pieces if path]
+    return b"".join(raw for _, raw in pieces) + scanner.held(), found, scanner
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.fixed_dictionaries(
+        {}, optional={name: values | st.lists(objects | values, max_size=4) for name in ("a", "b", "c", "usage", "[]")}
+    ),
+    st.booleans(),
+    layouts,
+    places,
+)
+def test_any_arrays_give_the_members_of_their_elements_in_order(
+    document: dict[str, Any],
+    nested: bool,  # noqa: FBT001 - hypothesis gives it
+    layout: Any,
+    where: Places | None,
+) -> None:
+    indent, separators = layout
+    document = {"response": document, "usage": 1} if nested else document
+    text = json.dumps(document, indent=indent, separators=separators).encode()
+
+    out, found, scanner = found_in_arrays(cut(text, where))
+
+    assert out == text
+    assert found == list(reached(document))
+    assert scanner.done
+
+
+def test_every_cut_of_an_array_gives_each_element_and_its_end() -> None:
+    text = (
+        b'{"a":[{"b":"\\"]}","x":[{"b":0}]} , 5,[{"b":1}],{},{"c":{"usage":{}} ,"b":null}],'
+        b'"b":[ 1 ,"\xc3\xa9",{"d":[]}]}'
+    )
+    element = ("a", ELEMENT)
+
+    for packets in every_two(text):
+        out, found, scanner = found_in_arrays(packets)
+        assert out == text
+        assert found == [
+            ((*element, "b"), '"]}'),
+            (element, END),
+            (element, END),
+            ((*element, "c", "usage"), {}),
+            ((*element, "b"), None),
+            (element, END),
+            (("b", ELEMENT), 1),
+            (("b", ELEMENT), "é"),
+            (("b", ELEMENT), {"d": []}),
+        ]
+        assert scanner.done
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.text(alphabet='{}[]",:\\ 0"ab', max_size=60).map(str.encode), places)
+def test_garbage_in_an_array_passes_whole(garbage: bytes, where: Places | None) -> None:
+    for head in (b'{"a":[', b'{"a":[{', b'{"b":[', b'{"c":[['):
+        assert found_in_arrays(cut(head + garbage, where))[0] == head + garbage
+
+
+@pytest.mark.parametrize("text", [b'{"a":[}', b'{"a":[{"b":1]', b'{"a":[5}'])
+@pytest.mark.parametrize("where", [None, []])
+def test_brackets_that_do_not_match_are_broken(text: bytes, where: Places | None) -> None:
+    out, _, scanner = found_in_arrays(cut(text, where))
+
+    assert (out, scanner.broken) == (text, True)
+
+
+def test_a_member_named_like_an_element_is_none() -> None:
+    assert found_in_arrays([b'{"a":{"[]":{"b":1}},"b":{"[]":2},"usage":3}'])[1] == [(("usage",), 3)]
+
+
+@pytest.mark.parametrize("string", ["x" * 300, "\\\\" * 90, '\\"' * 90, "x" * 99 + "\\n" + "x" * 99])
+def test_every_cut_of_a_long_string_finds_its_end(string: str) -> None:
+    text = f'{{"x":"{string}","usage":"{string}"}}'.encode()
+
+    for packets in every_two(text):
+        out, found, _ = scanned(packets)
+        assert (out, found) == (text, {("usage",): json.loads(f'"{string}"')})
+    assert scanned([piece for packet in cut(text, None) for piece in (packet, b"")])[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [(b' {"a":1} ', {"a": 1}), (b"nul", None), (b"\xff", None), (b"[" * 100_000, None)]
+)
+def test_a_text_that_is_no_json_has_no_value(text: bytes, value: object) -> None:
+    assert value_of(text) == value
