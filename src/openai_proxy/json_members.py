@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Generator, Sequence
 from functools import cache
+from typing import Any
 
 Path = tuple[str, ...]
 """The names that lead to a member; `ELEMENT` stands for each element of an array."""
@@ -242,6 +243,16 @@ def value_of(text: bytes) -> object:
         return _parse(str(text, "utf-8"))
     except (ValueError, RecursionError):
         return None
+
+
+def put(document: dict[str, Any], path: Path, value: object) -> None:
+    """Set a member of a document, and the objects that lead to it."""
+    for name in path[:-1]:
+        inner = document.get(name)
+        if not isinstance(inner, dict):
+            inner = document[name] = {}
+        document = inner
+    document[path[-1]] = value
 
 
 @cache  # there are a handful, and a scanner a request

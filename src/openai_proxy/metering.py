@@ -5,13 +5,16 @@ Everything here is incremental and bounded: an answer is never held.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from openai_proxy.body_meter import BodyMeter
+from openai_proxy.body_meter import BodyMeter, ObjectMeter
 from openai_proxy.chat_stream import ChatStream, UnaskedUsageFilter
 from openai_proxy.endpoints import Metering
+from openai_proxy.media_body import ImagesBody, SpokenAudio, TranscriptBody, TranscriptText
+from openai_proxy.media_stream import ImagesStream, SpeechStream, TranscriptStream
 from openai_proxy.reading import Reading
-from openai_proxy.responses_stream import ResponsesStream
+from openai_proxy.responses_meters import ResponsesBody, ResponsesStream
 
 EVENT_STREAM = "text/event-stream"
 
@@ -29,7 +32,7 @@ class Meter(Protocol):
 
 
 class NoMeter:
-    """For answers that say nothing of usage: sound, images, what is encoded in a way that cannot be read."""
+    """For answers that say nothing of usage: files, images, what is encoded in a way that cannot be read."""
 
     def __init__(self) -> None:
         self.reading = Reading()
@@ -43,10 +46,33 @@ class NoMeter:
         return b""
 
 
+_STREAMS: Mapping[Metering, Callable[[], Meter]] = {
+    "chat": ChatStream,
+    "responses": ResponsesStream,
+    "images": ImagesStream,
+    "speech": SpeechStream,
+    "transcription": TranscriptStream,
+}
+_BODIES: Mapping[Metering, Callable[[], Meter]] = {
+    "responses": ResponsesBody,
+    "images": ImagesBody,
+    "transcription": TranscriptBody,
+    "free": ObjectMeter,
+    "unmetered": ObjectMeter,
+}
+_SUBTITLES = "application/x-subrip"
+
+
 def meter_for(metering: Metering, content_type: str, *, unasked: bool) -> Meter:
     """The meter of an answer, by its endpoint and its media type. `unasked`: we asked for its usage, not the client."""
     if content_type == EVENT_STREAM:
-        if metering == "chat":
-            return UnaskedUsageFilter() if unasked else ChatStream()
-        return ResponsesStream() if metering == "responses" else NoMeter()
-    return BodyMeter() if content_type.endswith("json") else NoMeter()
+        if metering == "chat" and unasked:
+            return UnaskedUsageFilter()
+        return _STREAMS.get(metering, NoMeter)()
+    if content_type.endswith("json"):
+        return _BODIES.get(metering, BodyMeter)()
+    if metering == "speech" and (content_type.startswith("audio/") or content_type == "application/octet-stream"):
+        return SpokenAudio()
+    if metering == "transcription" and (content_type.startswith("text/") or content_type == _SUBTITLES):
+        return TranscriptText()
+    return NoMeter()

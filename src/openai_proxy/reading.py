@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
+
+from openai_proxy.recorded_audio import RecordedAudio
 
 LARGEST_OUTPUT = 2 * 1024 * 1024
 """Characters of output that are kept to estimate from; 128k tokens are about 0.5 MB."""
@@ -14,10 +17,17 @@ _LONGEST_TEXT = 256
 
 @dataclass(slots=True)
 class Reading:
-    """What was read so far: `usage` is OpenAI's object, verbatim; `output` the deltas' text, kept to estimate from."""
+    """What was read so far.
+
+    `usage` and `tool_usage` are OpenAI's objects, verbatim; `tool_calls` is what was counted of the output items
+    (`tool_calls.ToolCalls.counted`). The rest is to estimate from, where OpenAI told no usage: `output`, the text of
+    deltas and of transcripts, up to `LARGEST_OUTPUT`; `audio`, the sound of a speech; `duration_seconds`, the length of
+    the sound that was transcribed, if that is told.
+    """
 
     usage: Mapping[str, Any] | None = None
     tool_usage: Mapping[str, Any] | None = None
+    tool_calls: Mapping[str, Any] | None = None
     model: str | None = None
     response_id: str | None = None
     service_tier: str | None = None
@@ -25,6 +35,8 @@ class Reading:
     ended: bool = False  # a stream's terminal event has passed
     output: list[str] = field(default_factory=list)
     output_length: int = 0
+    audio: RecordedAudio | None = None
+    duration_seconds: Decimal | None = None
 
     def take(self, members: Mapping[str, Any]) -> None:
         """Take the members of a body, or of a stream's event, that say something."""
@@ -36,6 +48,11 @@ class Reading:
         error = members.get("error")
         if isinstance(error, dict):
             self.error_type = short_text(error.get("code")) or short_text(error.get("type")) or "error"
+
+    def take_error(self, event: Mapping[str, Any]) -> None:
+        """Take the name of the error that a stream's event is."""
+        self.error_type = short_text(event.get("code")) or "error"
+        self.take({"error": event.get("error")})
 
     def add_output(self, text: object) -> None:
         """Keep a delta's text."""

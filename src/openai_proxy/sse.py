@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_LARGEST_WHOLE = 256 * 1024  # an event up to here is given whole; a larger one in parts, as it comes
+LARGEST_WHOLE = 256 * 1024
+"""Bytes of an event that is given whole; a larger one is given in parts, as it comes."""
 
 # Possessive: the CR of a CRLF is no line end by itself. In this form the engine skips to the next CR or LF at once
 _BLANK_LINE = re.compile(rb"(?:\r\n?+|\n)(?:\r\n?+|\n)")
@@ -34,7 +35,7 @@ class Piece:
 class EventSplitter:
     """A push splitter: the pieces' bytes, joined, and then those of `rest()`, are the bytes fed."""
 
-    def __init__(self, largest_whole: int = _LARGEST_WHOLE) -> None:
+    def __init__(self, largest_whole: int = LARGEST_WHOLE) -> None:
         self._largest_whole = largest_whole
         self._buffer = b""
         self._begun = False  # a part of the event at hand was given out

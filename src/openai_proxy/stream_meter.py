@@ -8,7 +8,7 @@ from typing import Any
 
 from openai_proxy.json_members import MemberScanner, Path, value_of
 from openai_proxy.reading import Reading
-from openai_proxy.sse import DataReader, EventSplitter, Piece, data_of
+from openai_proxy.sse import LARGEST_WHOLE, DataReader, EventSplitter, Piece, data_of
 
 
 class StreamMeter(ABC):
@@ -16,10 +16,12 @@ class StreamMeter(ABC):
 
     wanted: tuple[Path, ...] = ()
     """The members to look for in an event too large to be read whole."""
+    largest_whole = LARGEST_WHOLE
+    """Bytes of an event that is read whole."""
 
     def __init__(self) -> None:
         self.reading = Reading()
-        self._events = EventSplitter()
+        self._events = EventSplitter(self.largest_whole)
         self._reader, self._scanner = DataReader(), MemberScanner(self.wanted)  # of the large event at hand
 
     def feed(self, data: bytes) -> bytes:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_proxy.body_meter import BodyMeter
+from openai_proxy.body_meter import BodyMeter, ObjectMeter
 from openai_proxy.chat_stream import ChatStream, UnaskedUsageFilter
 from openai_proxy.decoding import Decoder
 from openai_proxy.metering import EVENT_STREAM, Meter, NoMeter, meter_for
-from openai_proxy.responses_stream import ResponsesStream
+from openai_proxy.responses_meters import ResponsesStream
 from packets import Places, cut, every_two, places
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "prompt_tokens_details": {"cached_tokens": 0}}
@@ -365,7 +365,7 @@ def test_garbage_is_told_from_a_coding(garbage: bytes, where: Places | None) -> 
         ("responses", EVENT_STREAM, True, ResponsesStream),
         ("body", EVENT_STREAM, False, NoMeter),
         ("free", EVENT_STREAM, False, NoMeter),
-        ("free", "application/json", False, BodyMeter),
+        ("free", "application/json", False, ObjectMeter),
         ("body", "application/problem+json", False, BodyMeter),
         ("body", "audio/mpeg", False, NoMeter),
     ],
