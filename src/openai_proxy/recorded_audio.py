@@ -9,7 +9,10 @@ from __future__ import annotations
 from decimal import Decimal
 from io import SEEK_END, SEEK_SET, BytesIO
 
+from openai_proxy.passing_audio import PassingAudio
+
 _HEAD_BYTES = 64 * 1024
+_ID3_HEAD, _ID3_FOOTER = 10, 0x10
 _LONGEST_SECONDS = 1_000_000  # 512 MB, OpenAI's largest file, at 4 kbit/s; what says more is broken
 _PCM_SECOND = 24_000 * 2  # bytes of `response_format` pcm: 24 kHz, 16 bit, mono (OpenAI's text-to-speech guide)
 
@@ -18,14 +21,27 @@ class RecordedAudio:
     """One recording, of any size."""
 
     def __init__(self) -> None:
-        self._head = bytearray()
+        self._start = b""
+        self._tag: int | None = None  # bytes of an ID3v2 tag in front that have yet to pass; a cover can be megabytes
         self._size = 0
+        self._head = bytearray()
+        self._passing = PassingAudio()
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes, of any length."""
+        if self._tag is None:
+            data = self._start = self._start + data
+            if len(data) < _ID3_HEAD:
+                return
+            self._start, self._tag = b"", _id3_length(data)
+        if self._tag:
+            passed = min(self._tag, len(data))
+            self._tag -= passed
+            data = data[passed:]
         self._size += len(data)
-        if len(self._head) < _HEAD_BYTES:
+        if self._size - len(data) < _HEAD_BYTES:
             self._head += data[: _HEAD_BYTES - len(self._head)]
+        self._passing.feed(data)
 
     def seconds(self, *, raw_pcm: bool = False) -> Decimal | None:
         """How long it plays, to the millisecond; of a broken or unknown format None. It may take 20 ms.
@@ -34,7 +50,19 @@ class RecordedAudio:
         """
         if raw_pcm:
             return _told(self._size / _PCM_SECOND)
+        if self._passing.known:
+            return _told(self._passing.seconds)
         return _told(_by_head(bytes(self._head), self._size))
+
+
+def _id3_length(start: bytes) -> int:
+    """The bytes of an ID3v2 tag in front, or 0 (https://id3.org/id3v2.4.0-structure, 3.1)."""
+    if not start.startswith(b"ID3"):
+        return 0
+    length = 0
+    for byte in start[6:_ID3_HEAD]:
+        length = length << 7 | byte & 0x7F
+    return _ID3_HEAD + length + (_ID3_HEAD if start[5] & _ID3_FOOTER else 0)
 
 
 class _Head(BytesIO):
@@ -62,8 +90,8 @@ def _by_head(head: bytes, size: int) -> float | None:
     if (tag.mime_type or "").startswith("audio/wav") and tag.is_lossless and by_size:
         # A WAV that was streamed has no length in its head, but 0 or 0xFFFFFFFF; nor can it be longer than its bytes
         return min(tag.duration or by_size, by_size)
-    if tag.mime_type == "audio/mpeg" and by_size:
-        # Without a count of its frames, those behind the head are taken to be as large
+    if tag.mime_type == "audio/mpeg" and by_size and size > len(head):
+        # Where nothing tells how many frames there are, those behind the head are taken to be as large
         return max(tag.duration or 0, by_size)
     return tag.duration
 
