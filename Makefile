@@ -30,6 +30,9 @@ format: $(VENV)/.dev ## Change: format and fix what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.dev ## Write the tables of endpoints in README.md and docs/endpoints.md anew
+	$(BIN)/python docs/endpoint_tables.py
+
 bench: $(VENV)/.dev ## Measure every figure that the README states
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/sink.py
@@ -84,4 +87,4 @@ build/%: FORCE
 	@find $@ -name __pycache__ -prune -exec rm -rf {} +
 
 FORCE:
-.PHONY: help install run test build check format bench lock plan-check deploy secrets access clean FORCE
+.PHONY: help install run test build check format docs bench lock plan-check deploy secrets access clean FORCE

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from openai_proxy.endpoints import ENDPOINTS
+from openai_proxy.permissions import PERMISSIONS
+from openai_proxy.refused_families import REFUSED
 from openai_proxy.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -23,10 +26,24 @@ def test_the_readme_lists_exactly_the_settings_that_there_are() -> None:
     assert documented == {field.name.upper() for field in fields(Settings)} | {"PORT", "DATA_DIR"}
 
 
-def test_the_readme_lists_exactly_the_endpoints_that_there_are() -> None:
-    documented = set(re.findall(r"^\| `([A-Z]+) (/v1/[^`]*)` \|", README, re.MULTILINE))
+def test_the_tables_of_endpoints_are_written_from_the_table_that_decides() -> None:
+    command = [sys.executable, "docs/endpoint_tables.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
 
-    assert documented == {(endpoint.method, f"/v1{endpoint.path}") for endpoint in ENDPOINTS}
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_the_documents_list_every_endpoint_every_permission_and_every_refused_family() -> None:
+    listed = (ROOT / "docs" / "endpoints.md").read_text()
+
+    assert re.findall(r"^\| `([A-Z]+) /v1(/[^`]*)` \|", listed, re.MULTILINE) == [
+        (endpoint.method, endpoint.path) for endpoint in ENDPOINTS
+    ]
+    assert re.findall(r"^\| `/v1(/[^`]*)` \|", listed, re.MULTILINE) == [family.path for family in REFUSED]
+    assert tuple(re.findall(r"^\| `([a-z_]+)` \|", README, re.MULTILINE)) == PERMISSIONS
+    for endpoint in ENDPOINTS:
+        assert endpoint.permission or f"`{endpoint.method} /v1{endpoint.path}`" in README
 
 
 def test_every_make_target_has_its_help() -> None:

@@ -43,7 +43,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A member or an application. A revoked user's keys open nothing."""
+    """A member or an application. A revoked user's keys open nothing.
+
+    `allow` is the union of what is allowed to them, to their team, and to everybody.
+    """
 
     user_id: str
     team_id: str | None = None
@@ -51,18 +54,42 @@ class User:
     revoked: bool = False
     allow_user_name: bool = False
     allow: frozenset[Permission] = frozenset()
+    store: bool = True
     keys: tuple[Key, ...] = ()
+
+    def caller(self, key_id: str) -> Caller:
+        """This user as whose request it is."""
+        return Caller(
+            user_id=self.user_id,
+            key_id=key_id,
+            team_id=self.team_id,
+            role=self.role,
+            allow=self.allow,
+            store=self.store,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Team:
+    """What holds for all members of a team. `store` False: OpenAI is asked to keep none of their responses."""
+
+    allow: frozenset[Permission] = frozenset()
+    store: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Whose request this is, and by which key; `key_id` is `user_name` where the plain name was the credential."""
+    """Whose request this is, and by which key; `key_id` is `user_name` where the plain name was the credential.
+
+    `store` False: OpenAI must not keep what it answers them.
+    """
 
     user_id: str
     key_id: str
     team_id: str | None
     role: Role
     allow: frozenset[Permission]
+    store: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +110,16 @@ class Access:
             document = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise AccessFileError(f"the access file is not TOML: {_place(error)}") from None
-        _only(document, {"version", "users"}, "the access file")
+        _only(document, {"version", "defaults", "teams", "users"}, "the access file")
         if document.get("version") != VERSION:
             raise AccessFileError(f"the access file must begin with version = {VERSION}")
+        everybody = _defaults(document.get("defaults", {}))
+        tables = _table(document.get("teams", {}), "teams")
+        teams = {team_id: _team(team_id, table, everybody) for team_id, table in tables.items()}
         users = {}
         holders: dict[str, tuple[User, Key]] = {}
         for user_id, table in _table(document.get("users", {}), "users").items():
-            user = users[user_id] = _user(user_id, table)
+            user = users[user_id] = _user(user_id, table, teams, Team(allow=everybody))
             for key in user.keys:
                 if key.sha256 in holders:
                     raise AccessFileError(f"users.{user_id}: key {key.key_id!r} is already held by another entry")
@@ -108,7 +138,7 @@ class Access:
         if caller is None and scheme.lower() == "username":
             user = self.users.get(credential)
             if user is not None and user.allow_user_name and not user.revoked:
-                return _caller(user, "user_name")
+                return user.caller("user_name")
         return caller
 
     def holder(self, key: str, now: datetime) -> Caller | None:
@@ -117,7 +147,7 @@ class Access:
         if held is None:
             return None
         user, entry = held
-        return _caller(user, entry.key_id) if not user.revoked and entry.is_valid(now) else None
+        return user.caller(entry.key_id) if not user.revoked and entry.is_valid(now) else None
 
 
 class AccessSource(Protocol):
@@ -127,35 +157,45 @@ class AccessSource(Protocol):
         """Who may call now; raises `AccessFileError` when that was never known."""
 
 
-def _caller(user: User, key_id: str) -> Caller:
-    return Caller(user_id=user.user_id, key_id=key_id, team_id=user.team_id, role=user.role, allow=user.allow)
+def _defaults(value: object) -> frozenset[Permission]:
+    table = _table(value, "defaults")
+    _only(table, {"allow"}, "defaults")
+    return _allow(table, "defaults")
 
 
-def _user(user_id: str, value: object) -> User:
+def _team(team_id: str, value: object, everybody: frozenset[Permission]) -> Team:
+    place = f"teams.{team_id[:64]}"
+    if not USER_ID.fullmatch(team_id):
+        raise AccessFileError(f"{place}: a team's name has 1 to 64 letters, digits or . _ @ + -")
+    table = _table(value, place)
+    _only(table, {"allow", "store"}, place)
+    return Team(allow=_allow(table, place) | everybody, store=_flag(table, "store", place, default=True))
+
+
+def _user(user_id: str, value: object, teams: Mapping[str, Team], teamless: Team) -> User:
     place = f"users.{user_id[:64]}"
     if not USER_ID.fullmatch(user_id):
         raise AccessFileError(f"{place}: a user's name has 1 to 64 letters, digits or . _ @ + -")
     table = _table(value, place)
     _only(table, {"team", "role", "revoked", "allow_user_name", "allow", "keys"}, place)
-    team = table.get("team")
-    if team is not None and not (isinstance(team, str) and USER_ID.fullmatch(team)):
+    team_id = table.get("team")
+    if team_id is not None and not (isinstance(team_id, str) and USER_ID.fullmatch(team_id)):
         raise AccessFileError(f"{place}.team: expected 1 to 64 letters, digits or . _ @ + -")
     role = table.get("role", "member")
     if role not in get_args(Role):
         raise AccessFileError(f"{place}.role: expected one of {', '.join(get_args(Role))}")
-    allow = table.get("allow", [])
-    if not isinstance(allow, list) or any(name not in PERMISSIONS for name in allow):
-        raise AccessFileError(f"{place}.allow: expected a list of {', '.join(PERMISSIONS)}")
+    team = teams.get(team_id or "", teamless)
     keys = table.get("keys", [])
     if not isinstance(keys, list):
         raise AccessFileError(f"{place}.keys: expected [[{place}.keys]] tables")
     return User(
         user_id=user_id,
-        team_id=team,
+        team_id=team_id,
         role=role,
         revoked=_flag(table, "revoked", place),
         allow_user_name=_flag(table, "allow_user_name", place),
-        allow=frozenset(allow),
+        allow=_allow(table, place) | team.allow,
+        store=team.store,
         keys=tuple(_key(key, f"{place}.keys[{number}]") for number, key in enumerate(keys)),
     )
 
@@ -187,8 +227,18 @@ def _time(table: Mapping[str, Any], name: str, place: str) -> datetime | None:
         raise AccessFileError(f"{place}.{name}: out of range") from None
 
 
-def _flag(table: Mapping[str, Any], name: str, place: str) -> bool:
-    value = table.get(name, False)
+def _allow(table: Mapping[str, Any], place: str) -> frozenset[Permission]:
+    names = table.get("allow", [])
+    if not isinstance(names, list):
+        raise AccessFileError(f'{place}.allow: expected a list, as ["{PERMISSIONS[0]}"]')
+    for name in names:
+        if name not in PERMISSIONS:
+            raise AccessFileError(f"{place}.allow: {str(name)[:64]!r} is not known; known: {', '.join(PERMISSIONS)}")
+    return frozenset(names)
+
+
+def _flag(table: Mapping[str, Any], name: str, place: str, *, default: bool = False) -> bool:
+    value = table.get(name, default)
     if not isinstance(value, bool):
         raise AccessFileError(f"{place}.{name}: expected true or false")
     return value

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import tomlkit
+from tomlkit.items import AoT, InlineTable, Item
 
 from openai_proxy.access import USER_ID, VERSION, Access, Key, Role
 
@@ -49,10 +50,13 @@ def add_user(
     fields: dict[str, object] = {} if team_id is None else {"team": team_id}
     fields |= {"role": role} | ({"allow_user_name": True} if allow_user_name else {}) | {"keys": [_fields(key)]}
     document = tomlkit.parse(text)
-    if "users" not in document:
-        document["users"] = tomlkit.table(is_super_table=True)
-    _users(document)[user_id] = fields
-    return _text(document)
+    if isinstance(document.get("users"), InlineTable):
+        _users(document)[user_id] = fields
+        return _text(document)
+    added = tomlkit.document()
+    added["users"] = tomlkit.table(is_super_table=True)
+    _users(added)[user_id] = fields
+    return f"{text.rstrip()}\n\n{tomlkit.dumps(added)}"  # at the end, where no comment of another table can move
 
 
 def revoke_user(text: str, user_id: str) -> str:
@@ -62,7 +66,10 @@ def revoke_user(text: str, user_id: str) -> str:
         AccessEditError: there is no such user.
     """
     document = tomlkit.parse(text)
-    _user(document, text, user_id)["revoked"] = True
+    user = _user(document, text, user_id)
+    tail = _taken_tail(user)
+    user["revoked"] = True
+    _put_tail(user, tail)
     return _text(document)
 
 
@@ -81,7 +88,9 @@ def rotate_key(text: str, user_id: str, key: Key, *, overlap: timedelta) -> str:
     valid = sorted((held for held in entry.keys if held.is_valid(now)), key=lambda held: held.created_time)
     kept = valid[-1:] if overlap > timedelta(0) else []
     shortened = [replace(held, expires_time=min(held.expires_time or now + overlap, now + overlap)) for held in kept]
+    tail = _taken_tail(user)
     user["keys"] = [_fields(held) for held in (*shortened, key)]  # tables, or inline where the user is inline
+    _put_tail(user, tail)
     return _text(document)
 
 
@@ -100,9 +109,30 @@ def _fields(key: Key) -> dict[str, object]:
     return fields if key.expires_time is None else fields | {"expires_time": key.expires_time}
 
 
+def _taken_tail(user: Any) -> list[Item]:  # noqa: ANN401 - as above
+    """Takes off the comments and empty lines after a user's last value: they belong to what comes next in the file."""
+    if isinstance(user, InlineTable):
+        return []
+    body = _last_table(user).value.body
+    values = max((position for position, (name, _) in enumerate(body) if name is not None), default=-1) + 1
+    tail = [item for _, item in body[values:]]
+    del body[values:]
+    return tail
+
+
+def _put_tail(user: Any, tail: list[Item]) -> None:  # noqa: ANN401 - as above
+    for item in tail:
+        _last_table(user).add(item)
+
+
+def _last_table(user: Any) -> Any:  # noqa: ANN401 - as above
+    keys = user.get("keys")
+    return keys[-1] if isinstance(keys, AoT) and len(keys) else user
+
+
 def _text(document: tomlkit.TOMLDocument) -> str:
-    """The document, with an empty line before each user; no value of this file holds a line break."""
-    return re.sub(r"(?m)^([^#\n].*)\n(?=\[users\.)", r"\1\n\n", tomlkit.dumps(document))
+    """The document, with an empty line before each table but keys; no value of this file holds a line break."""
+    return re.sub(r"(?m)^([^#\n].*)\n(?=\[(?:users\.|teams\.|defaults\]))", r"\1\n\n", tomlkit.dumps(document))
 
 
 def issued_key(key_id: str, sha256: str, now: datetime) -> Key:

@@ -15,8 +15,9 @@ from functools import partial
 import aiohttp
 
 from openai_proxy import endpoints, refusals
-from openai_proxy.access import AccessFileError, AccessSource
+from openai_proxy.access import AccessFileError, AccessSource, Caller
 from openai_proxy.client import Client, ClientGoneError, Receive, Scope, Send
+from openai_proxy.endpoints import Route
 from openai_proxy.events import UsageEvent
 from openai_proxy.exchange import Exchange, Upstream
 from openai_proxy.headers import value_of
@@ -24,6 +25,8 @@ from openai_proxy.health import Health
 from openai_proxy.identity_token import IdentityToken
 from openai_proxy.page_relay import PageRelay
 from openai_proxy.ports import QueueError, SecretError, UsageQueue
+from openai_proxy.refusals import Refusal
+from openai_proxy.refused_families import Refused
 from openai_proxy.settings import Settings
 from openai_proxy.structured_log import about, about_also, log
 
@@ -105,12 +108,9 @@ class Proxy:
             await client.refuse(refusals.UNAUTHORIZED)
             return
         about_also(user_id=caller.user_id)
-        route = endpoints.find(client.method, client.raw_path)
-        if route is None:
-            await client.refuse(refusals.NOT_FOUND)
-            return
-        if any(name == "content-encoding" and value.lower() != "identity" for name, value in client.headers):
-            await client.refuse(refusals.ENCODED_BODY)
+        route = _admitted(client, caller)
+        if isinstance(route, Refusal):
+            await client.refuse(route)
             return
         try:
             self._team_key()
@@ -168,6 +168,21 @@ class Proxy:
             reason=reason,
             usage_event=json.loads(event.to_json()),
         )
+
+
+def _admitted(client: Client, caller: Caller) -> Route | Refusal:
+    """Which way a caller's request goes, or why it may not."""
+    route = endpoints.find(client.method, client.raw_path)
+    if route is None:
+        return refusals.NOT_FOUND
+    if isinstance(route, Refused):
+        return refusals.endpoint_refused(route)
+    missing = route.endpoint.missing(caller.allow, is_admin=caller.role == "admin")
+    if missing is not None:
+        return refusals.not_allowed(missing)
+    if any(name == "content-encoding" and value.lower() != "identity" for name, value in client.headers):
+        return refusals.ENCODED_BODY
+    return route
 
 
 def _where(error: BaseException) -> str:

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 
 from openai_proxy.headers import Header
+from openai_proxy.permissions import REASONS, Permission
+from openai_proxy.refused_families import Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,17 @@ class Refusal:
         return json.dumps({"error": error}).encode()
 
 
+def endpoint_refused(family: Refused) -> Refusal:
+    """What no permission opens."""
+    return Refusal(403, f"The proxy does not serve {family.path}: {family.reason}.", code="endpoint_refused")
+
+
+def not_allowed(permission: Permission) -> Refusal:
+    """What the access file would have to allow."""
+    remedy = f'The proxy\'s owner can allow this, for you or for your team, with allow = ["{permission}"]'
+    return Refusal(403, f"{REASONS[permission]}. {remedy} in the access file.", code=f"{permission}_not_allowed")
+
+
 UNAUTHORIZED = Refusal(
     401,
     "This key opens nothing here. Send 'Authorization: Bearer KEY' with the key that the proxy's owner gave you.",
@@ -38,7 +51,7 @@ NO_WEBSOCKET = Refusal(
 )
 NOT_FOUND = Refusal(
     404,
-    "This path and method are not served by the proxy: it passes on what it can meter. README, Endpoints, lists them.",
+    "The proxy does not know this path and method, so it does not pass them on. README, Endpoints, lists all.",
     code="unknown_url",
 )
 ENCODED_BODY = Refusal(
@@ -51,12 +64,7 @@ NOT_UTF8 = Refusal(
     "The request's body must be JSON in UTF-8, without a byte order mark (RFC 8259).",
     code="body_not_utf8",
 )
-NO_BACKGROUND = Refusal(
-    403,
-    "Background responses are not metered yet, so they are refused. The proxy's owner can allow them for you with "
-    'allow = ["background_responses"] in the access file.',
-    code="background_responses_not_allowed",
-)
+NO_BACKGROUND = not_allowed("background_responses")
 NO_ACCESS_FILE = Refusal(
     503,
     "The proxy cannot read its access file, so it lets nobody in. Its owner finds the reason in the proxy's log.",

@@ -98,6 +98,54 @@ def test_a_key_is_valid_until_it_expires_and_two_keys_may_overlap() -> None:
     }
 
 
+TEAMS = """
+version = 1
+
+[defaults]
+allow = ["files"]
+
+[teams.research]
+allow = ["batches", "files"]
+store = false
+
+[teams.support]
+allow = ["evals"]
+
+[users.ada]
+team = "research"
+allow = ["realtime"]
+allow_user_name = true
+
+[users.bob]
+team = "not-in-the-file"
+allow_user_name = true
+
+[users.eve]
+allow_user_name = true
+
+[users.kim]
+team = "support"
+allow_user_name = true
+"""
+
+
+@pytest.mark.parametrize(
+    ("user_id", "allow", "store"),
+    [
+        ("ada", {"files", "batches", "realtime"}, False),
+        ("bob", {"files"}, True),
+        ("eve", {"files"}, True),
+        ("kim", {"files", "evals"}, True),
+    ],
+)
+def test_a_caller_is_allowed_what_they_their_team_or_everybody_is(user_id: str, allow: set[str], store: bool) -> None:  # noqa: FBT001 - a case
+    caller = Access.parse(TEAMS).authenticate(f"UserName {user_id}", NOW)
+
+    assert caller
+    assert caller.allow == allow
+    assert caller.store is store
+
+
 def broken(text: str) -> str:
     with pytest.raises(AccessFileError) as caught:
         Access.parse(text)
@@ -113,7 +161,10 @@ def broken(text: str) -> str:
         ("version = 1\n= 1", "not TOML: at line 2, column 1"),
         ("version = 1\n[users.ada", "not TOML: at "),
         ("version = 1\nx = " + "[" * 10_000, "not TOML: nested too deeply"),
-        ("version = 1\ncolour = 1", "the access file: 'colour' is not known here; known: users, version"),
+        (
+            "version = 1\ncolour = 1",
+            "the access file: 'colour' is not known here; known: defaults, teams, users, version",
+        ),
         ("version = 1\nusers = 1", "users: expected a table"),
         ("version = 1\n[users]\nada = 1", "users.ada: expected a table"),
         ('version = 1\n[users."a b"]', "users.a b: a user's name has 1 to 64 letters"),
@@ -122,8 +173,22 @@ def broken(text: str) -> str:
         ('version = 1\n[users.ada]\nteam = "a b"', "users.ada.team: expected"),
         ('version = 1\n[users.ada]\nrole = "boss"', "users.ada.role: expected one of member, admin"),
         ("version = 1\n[users.ada]\nrevoked = 1", "users.ada.revoked: expected true or false"),
-        ('version = 1\n[users.ada]\nallow = ["all"]', "users.ada.allow: expected a list of background_responses"),
-        ('version = 1\n[users.ada]\nallow = "all"', "users.ada.allow: expected a list"),
+        (
+            'version = 1\n[users.ada]\nallow = ["all"]',
+            "users.ada.allow: 'all' is not known; known: background_responses,",
+        ),
+        ('version = 1\n[users.ada]\nallow = "all"', 'users.ada.allow: expected a list, as ["'),
+        ("version = 1\n[users.ada]\nallow = [[]]", "users.ada.allow: '[]' is not known; known: background_responses,"),
+        ("version = 1\n[users.ada]\nstore = false", "users.ada: 'store' is not known here"),
+        ('version = 1\n[defaults]\nallow = ["batch"]', "defaults.allow: 'batch' is not known; known: "),
+        ("version = 1\n[defaults]\nstore = false", "defaults: 'store' is not known here; known: allow"),
+        ("version = 1\ndefaults = []", "defaults: expected a table"),
+        ('version = 1\n[teams.x]\nallow = ["batch"]', "teams.x.allow: 'batch' is not known; known: "),
+        ('version = 1\n[teams.x]\nstore = "no"', "teams.x.store: expected true or false"),
+        ("version = 1\n[teams.x]\nkeys = []", "teams.x: 'keys' is not known here; known: allow, store"),
+        ('version = 1\n[teams."a b"]', "teams.a b: a team's name has 1 to 64 letters"),
+        ("version = 1\n[teams]\nx = 1", "teams.x: expected a table"),
+        ("version = 1\nteams = 1", "teams: expected a table"),
         ("version = 1\n[users.ada]\nkeys = 1", "users.ada.keys: expected [[users.ada.keys]] tables"),
         ("version = 1\n[users.ada]\nkeys = [1]", "users.ada.keys[0]: expected a table"),
         ("version = 1\n[users.ada]\nkeys = [{x = 1}]", "users.ada.keys[0]: 'x' is not known here"),

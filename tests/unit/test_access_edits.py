@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,64 @@ allow = ["background_responses"]
 
     for comment in ("# ours", "# the boss\n[users.ada] # since 1843", 'role = "admin"   # sees all'):
         assert comment in edited
+
+
+def test_every_comment_stays_above_the_table_that_it_is_about() -> None:
+    text = """\
+version = 1
+
+# boss
+[users.ada] # since 1843
+role = "admin"
+
+# everybody
+[defaults]
+allow = ["files"] # as agreed
+
+# the team
+[teams.research]
+allow = [
+  "batches", # they pay
+]
+store = false
+
+# second
+[users.grace]
+team = "research"
+
+# the end
+"""
+    for number, user_id in enumerate(("ada", "grace", "ada", "grace")):
+        text = rotate_key(text, user_id, key(number), overlap=DAY)
+    for user_id in ("ada", "grace"):
+        text = revoke_user(text, user_id)
+    text = add_user(text, "mary", key(9), team_id="research")
+
+    headers = {before: after for before, after in pairwise(text.splitlines()) if before.startswith("#")}
+    assert headers == {
+        "# boss": "[users.ada] # since 1843",
+        "# everybody": "[defaults]",
+        "# the team": "[teams.research]",
+        "# second": "[users.grace]",
+        "# the end": "",
+    }
+    assert 'allow = [\n  "batches", # they pay\n]\nstore = false\n' in text
+    users = Access.parse(text).users
+    assert users["mary"].allow == {"files", "batches"}
+    assert not users["mary"].store
+    assert users["ada"].keys[-1] == key(2)
+    assert users["grace"].revoked
+    assert users["grace"].keys[-1] == key(3)
+
+
+def test_a_user_is_added_and_gets_keys_where_all_users_stand_in_one_line() -> None:
+    text = add_user('version = 1\nusers = {ada = {role = "admin"}}\n[defaults]\nallow = ["files"]\n', "grace", key(1))
+    text = revoke_user(rotate_key(text, "ada", key(2), overlap=DAY), "grace")
+
+    users = Access.parse(text).users
+    assert users["ada"].keys == (key(2),)
+    assert users["grace"].revoked
+    assert users["grace"].allow == {"files"}
 
 
 @pytest.mark.parametrize("name", ["", " ", "a b", "-a", "a" * 65, "ü", "a\n"])

@@ -21,10 +21,8 @@ from yarl import URL
 
 from openai_proxy.access import Access, AccessFileError
 from openai_proxy.events import UsageEvent
-from openai_proxy.outcome import Outcome
 from openai_proxy.ports import QueueError
 from openai_proxy.proxy import Proxy
-from openai_proxy.reading import Reading
 from openai_proxy.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")  # bpe_openai's own
@@ -317,8 +315,13 @@ def test_nobody_learns_why_a_key_opens_nothing() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status", "code"),
     [
-        ("POST", "/v1/files", {}, 404, "unknown_url"),
-        ("GET", "/v1/chat/completions", {}, 404, "unknown_url"),
+        ("PUT", "/v1/files", {}, 404, "unknown_url"),
+        ("POST", "/v1//files", {}, 404, "unknown_url"),
+        ("POST", "/v1/files", {}, 403, "files_not_allowed"),
+        ("GET", "/v1/chat/completions", {}, 403, "stored_completions_not_allowed"),
+        ("GET", "/v1/organization/costs", {}, 403, "endpoint_refused"),
+        ("POST", "/v1/realtime/client_secrets", {}, 403, "endpoint_refused"),
+        ("DELETE", "/v1/models/ft:gpt-4o:acme::1", {}, 403, "endpoint_refused"),
         ("GET", "/v1/responses", {"upgrade": "WebSocket", "connection": "upgrade"}, 426, "websocket_not_supported"),
         ("POST", "/v1/responses", {"content-encoding": "gzip"}, 415, "unsupported_content_encoding"),
     ],
@@ -675,6 +678,68 @@ def test_background_is_refused_before_anything_is_recorded() -> None:
                 assert response.status == 403
                 assert (await response.json())["error"]["code"] == "background_responses_not_allowed"
         assert stage.moments == []
+
+    play(scene)
+
+
+def test_a_refusal_names_the_setting_or_the_reason() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.call("/v1/batches", {}) as response:
+            message = (await response.json())["error"]["message"]
+            assert message == (
+                "Batches are not metered yet. The proxy's owner can allow this, for you or for your team, with "
+                'allow = ["batches"] in the access file.'
+            )
+        async with stage.call("/v1/organization/users", None, "GET") as response:
+            message = (await response.json())["error"]["message"]
+            assert message == (
+                "The proxy does not serve /organization: it administers OpenAI's organization, which is for its "
+                "owner's own admin key."
+            )
+
+    play(scene)
+
+
+def test_what_is_allowed_to_the_team_passes_and_is_recorded_as_unknown_where_it_costs() -> None:
+    seen: list[Any] = []
+
+    async def scene(stage: Stage) -> None:
+        stage.access.text = f'{ACCESS}[teams.research]\nallow = ["batches"]\n'
+        async with stage.call("/v1/batches", {"input_file_id": "file-1"}) as response:
+            assert response.status == 200
+        event = await stage.finished()
+        assert (event.operation_name, event.usage_source, event.usage) == ("batches.create", "unknown", None)
+        async with stage.call("/openai/v1/batches/batch_1", None, "GET") as response:
+            assert response.status == 200
+        event = await stage.finished()
+        assert (event.operation_name, event.usage_source, event.response_id) == ("batches.retrieve", "none", "batch_1")
+        assert [request.raw_path for request, _ in seen] == ["/v1/batches", "/v1/batches/batch_1"]
+
+    play(scene, answering(b'{"id": "batch_1", "object": "batch"}', seen=seen))
+
+
+@pytest.mark.parametrize(
+    ("user", "team", "code"),
+    [
+        ("", "", "files_not_allowed"),
+        ('role = "admin"\n', "", "files_not_allowed"),
+        ('allow = ["lists"]\n', "", "files_not_allowed"),
+        ("", '"files"', "lists_not_allowed"),
+        ("", '"files", "lists"', None),
+        ('allow = ["lists"]\n', '"files"', None),
+        ('role = "admin"\n', '"files"', None),
+    ],
+)
+def test_a_list_of_everybodys_objects_needs_their_permission_and_an_admin_or_lists(
+    user: str, team: str, code: str | None
+) -> None:
+    async def scene(stage: Stage) -> None:
+        asked = ACCESS.replace("[users.alice]\n", f"[users.alice]\n{user}")
+        stage.access.text = f"{asked}[teams.research]\nallow = [{team}]\n"
+        async with stage.call("/v1/files", None, "GET") as response:
+            answer = await response.json()
+            assert response.status == (403 if code else 200)
+            assert answer.get("error", {}).get("code") == code
 
     play(scene)
 
@@ -1051,14 +1116,6 @@ def test_a_large_body_whose_answer_is_lost_cannot_be_estimated() -> None:
         return web.Response()
 
     play(scene, handler, moments, drain_seconds=0.1)
-
-
-def test_an_estimate_that_fails_leaves_the_usage_unknown(capfd: pytest.CaptureFixture[str]) -> None:
-    reading = Reading(output=[5])  # type: ignore[list-item] # what no meter would give
-    outcome = Outcome(metering="chat", sent=True, cut_short=True, request_body=b'{"prompt":"x"}', reading=reading)
-
-    assert asyncio.run(outcome._usage()) == (None, "unknown")  # noqa: SLF001 - no body of a request leads here
-    assert "no estimate could be made" in capfd.readouterr().err
 
 
 # The end of the process
