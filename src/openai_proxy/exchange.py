@@ -9,30 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import aiohttp
-from aiohttp.payload import AsyncIterablePayload
 from yarl import URL
 
 from openai_proxy import headers as header_rules
 from openai_proxy import refusals
 from openai_proxy.access import Caller
 from openai_proxy.chat_stream import UnaskedUsageFilter
-from openai_proxy.client import Client, ClientGoneError
+from openai_proxy.client import Client
 from openai_proxy.decoding import Decoder
 from openai_proxy.endpoints import Route
 from openai_proxy.events import UsageEvent
-from openai_proxy.headers import Header
 from openai_proxy.metering import EVENT_STREAM, Meter, NoMeter, meter_for
 from openai_proxy.outcome import Outcome
 from openai_proxy.refusals import Refusal
-from openai_proxy.request_body import BodyEditor, RequestFacts, facts_of, is_plain_utf8
 from openai_proxy.settings import Settings
+from openai_proxy.upload import Upload, UploadStoppedError
 
-_LARGEST_READ_FIRST = 1024 * 1024  # a larger body is passed on while it comes, and cannot be estimated from
 _LONGEST_REQUEST_ID = 256
 _MOST_RETRIES = 1000
 _AFTERMATH_SECONDS = 1.0  # for the end of an answer whose usage is known, so that its connection can be used again
@@ -54,14 +51,6 @@ class Upstream:
     drains: asyncio.Semaphore
 
 
-class _UploadStoppedError(Exception):
-    """A body that was on its way goes no further: it is refused, or its client left."""
-
-    def __init__(self, refusal: Refusal | None) -> None:
-        super().__init__()
-        self.refusal = refusal
-
-
 class Exchange:
     """Carries one request out; `run` returns when its answer has ended and its usage is safe."""
 
@@ -71,10 +60,7 @@ class Exchange:
         self._route = route
         self._upstream = upstream
         self._outcome = Outcome(metering=route.endpoint.metering)
-        self._head = b""
-        self._facts = RequestFacts()
-        self._plain = True  # the body is in UTF-8, as far as its beginning shows
-        self._editor = BodyEditor(asks=route.endpoint.metering == "chat")  # of a body too large to be read first
+        self._upload = Upload(client, caller, route.endpoint, self._outcome)
         self._started: UsageEvent  # set by run()
         self._finished = False
         self._deadline: float | None = None
@@ -89,8 +75,7 @@ class Exchange:
         Raises:
             ClientGoneError: the client left before its body was read; nothing went upstream.
         """
-        await self._read_head()
-        if refusal := self._refusal():
+        if refusal := await self._upload.begin():
             await self._client.refuse(refusal)
             return
         self._started = self._begun()
@@ -111,30 +96,9 @@ class Exchange:
             if self._patience and not self._patience.expired():  # expired: on its way out, and cannot be changed
                 self._patience.reschedule(deadline)
 
-    async def _read_head(self) -> None:
-        parts, size = [], 0
-        while size < _LARGEST_READ_FIRST and (part := await self._client.read()):
-            parts.append(part)
-            size += len(part)
-        self._head = b"".join(parts)
-        self._plain = is_plain_utf8(self._head)
-        if self._client.body_ended:
-            self._facts = facts_of(self._head)
-            self._outcome.request_body = self._head
-        else:
-            self._head = self._editor.feed(self._head)
-            self._facts = self._editor.facts
-
-    def _refusal(self) -> Refusal | None:
-        """Why this request may not pass, by what is known of its body."""
-        if not self._plain:
-            return refusals.NOT_UTF8
-        background = self._facts.background and "background_responses" not in self._caller.allow
-        return refusals.NO_BACKGROUND if background else None
-
     def _begun(self) -> UsageEvent:
         retries = header_rules.value_of(self._client.headers, "x-stainless-retry-count") or ""
-        endpoint = self._route.endpoint
+        endpoint, facts = self._route.endpoint, self._outcome.reader.facts
         return UsageEvent(
             event_id=self._client.request_id,
             event_type="started",
@@ -145,8 +109,10 @@ class Exchange:
             operation_name=endpoint.operation_name,
             http_method=endpoint.method,
             url_path=f"/v1{endpoint.path}",
-            request_model=self._facts.model,
-            stream=self._facts.stream,
+            request_model=facts.model,
+            stream=facts.stream,
+            completion_window=facts.completion_window,
+            upstream_region=self._upstream.settings.upstream_region,
             retry_count=min(int(retries), _MOST_RETRIES) if retries.isascii() and retries.isdecimal() else 0,
             usage_source="unknown",
             response_id=self._route.resource_id if endpoint.metering == "free" else None,
@@ -171,6 +137,7 @@ class Exchange:
                 finally:
                     self._patience = None
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError):
+            self._outcome.sent = False
             await self._fail(refusals.UNREACHABLE)
         except aiohttp.SocketTimeoutError:
             await self._fail(refusals.TIMED_OUT)
@@ -179,7 +146,7 @@ class Exchange:
             await self._fail(None if self._outcome.client_left else refusals.STOPPING)
         except aiohttp.ClientError as error:
             stopped = error.__cause__
-            await self._fail(stopped.refusal if isinstance(stopped, _UploadStoppedError) else refusals.DISCONNECTED)
+            await self._fail(stopped.refusal if isinstance(stopped, UploadStoppedError) else refusals.DISCONNECTED)
         except Exception:
             await self._fail(refusals.INTERNAL)
             raise
@@ -193,7 +160,7 @@ class Exchange:
         url = URL(f"{settings.openai_base_url}{self._route.upstream_path}{query}", encoded=True)
         asked = time.perf_counter()
         async with self._upstream.session.request(
-            self._route.endpoint.method, url, headers=headers, data=self._body(headers), allow_redirects=False
+            self._route.endpoint.method, url, headers=headers, data=self._upload.payload(headers), allow_redirects=False
         ) as response:
             answered = time.perf_counter()
             outcome.upstream_seconds = answered - asked
@@ -206,40 +173,10 @@ class Exchange:
             await self._client.begin(response.status, kept)
             await self._relay(response, meter, decoder)
 
-    def _body(self, headers: list[Header]) -> AsyncIterablePayload | None:
-        """The body to send. Its length is named where it is known: a body edited on its way may grow."""
-        if not self._head:
-            return None
-        asks = self._route.endpoint.metering == "chat"
-        length = None if asks else header_rules.value_of(self._client.headers, "content-length")
-        if self._client.body_ended:
-            if asks and self._facts.stream and not self._facts.usage_asked:
-                editor = BodyEditor(asks=True, stream=True)
-                self._head = editor.feed(self._head) + editor.finish()
-            length = str(len(self._head))
-        if length:
-            headers.append(("content-length", length))
-        return AsyncIterablePayload(self._parts())
-
-    async def _parts(self) -> AsyncIterator[bytes]:
-        """The body's parts; the last one, and so a whole body, only once it is known that it may be sent."""
-        part, self._head = self._head, b""
-        while not self._client.body_ended:
-            yield part
-            try:
-                part = self._editor.feed(await self._client.read())
-            except ClientGoneError:
-                self._outcome.client_left = True
-                raise _UploadStoppedError(None) from None
-            self._facts = self._editor.facts
-            if refusal := self._refusal():
-                raise _UploadStoppedError(refusal)
-        self._outcome.sent = True
-        yield part + self._editor.finish()
-
     def _meter(self, response: aiohttp.ClientResponse) -> tuple[Meter, Decoder | None, frozenset[str]]:
         """How to read this answer, and which of its headers are no longer true of what the client gets."""
-        unasked = self._facts.stream and not self._facts.usage_asked
+        facts = self._outcome.reader.facts
+        unasked = facts.stream and not facts.usage_asked
         meter = meter_for(self._route.endpoint.metering, response.content_type, unasked=unasked)
         coding = response.headers.get("content-encoding", "identity").strip().lower()
         if coding != "identity" and coding not in _CODINGS:
@@ -282,9 +219,8 @@ class Exchange:
     async def _fail(self, refusal: Refusal | None) -> None:
         """Record what went wrong, and say it, unless an answer has begun: then it is cut, as OpenAI's was."""
         outcome = self._outcome
-        if refusal and not self._finished:
-            outcome.error_type = refusal.code
-            outcome.status = outcome.status or refusal.status
+        if not self._finished:
+            outcome.failure = refusal
         outcome.cut_short |= self._client.answer_begun
         await self._finish()
         if self._client.answer_begun:
@@ -299,7 +235,7 @@ class Exchange:
         patience, self._patience = self._patience, None
         if patience:
             patience.reschedule(None)
-        await self._upstream.accept(await self._outcome.finished(self._started, self._facts))
+        await self._upstream.accept(await self._outcome.finished(self._started))
         if patience and self._deadline is not None:  # somebody gave up: the rest is not waited for long
             patience.reschedule(asyncio.get_running_loop().time() + _AFTERMATH_SECONDS)
         self._patience = patience

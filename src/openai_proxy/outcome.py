@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openai_proxy.endpoints import Metering
-from openai_proxy.estimation import usage_of
+from openai_proxy.estimation import estimated_usage
 from openai_proxy.events import UsageEvent, UsageSource
 from openai_proxy.reading import Reading
-from openai_proxy.request_body import RequestFacts, parse
+from openai_proxy.refusals import Refusal
+from openai_proxy.request_body import RequestReader, UnreadBody
 from openai_proxy.structured_log import log
 
 _ERRORS_FROM = 400
+_SOUND = {"speech", "transcription"}  # whole answers of these may tell no usage, and are estimated all the same
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,12 +26,14 @@ class Outcome:
 
     metering: Metering
     began: float = field(default_factory=time.perf_counter)
-    request_body: bytes | None = None
-    """The whole body, to estimate from; None where it was too large to be kept."""
+    reader: RequestReader = field(default_factory=UnreadBody)
+    """What has read the request's body."""
     sent: bool = False
     """OpenAI may have seen the whole request."""
     status: int | None = None
-    error_type: str | None = None
+    """OpenAI's own, once it has answered."""
+    failure: Refusal | None = None
+    """What kept the answer from its end, as the client is told it where no answer had begun."""
     reading: Reading = field(default_factory=Reading)
     client_left: bool = False
     cut_short: bool = False
@@ -38,23 +42,25 @@ class Outcome:
     upstream_seconds: float = 0.0
     upstream_request_id: str | None = None
 
-    async def finished(self, started: UsageEvent, facts: RequestFacts) -> UsageEvent:
-        """The event that ends the request; `facts` of a large body are known only now."""
-        reading = self.reading
+    async def finished(self, started: UsageEvent) -> UsageEvent:
+        """The event that ends the request; the facts of a large body are known only now."""
+        facts, reading = self.reader.facts, self.reading
         usage, source = await self._usage()
         return replace(
             started,
             event_type="finished",
             request_model=facts.model,
             stream=facts.stream,
+            completion_window=facts.completion_window,
             usage_source=source,
             usage=usage,
             tool_usage=reading.tool_usage if source == "reported" else None,
+            tool_calls=None if source == "none" else reading.tool_calls,
             response_model=reading.model,
             response_id=reading.response_id or started.response_id,
             service_tier=reading.service_tier,
-            http_status_code=self.status,
-            error_type=self.error_type or reading.error_type,
+            http_status_code=self.status or (self.failure.status if self.failure else None),
+            error_type=self.failure.code if self.failure else reading.error_type,
             client_disconnected=self.client_left,
             upstream_request_id=self.upstream_request_id,
             duration_ms=_ms(time.perf_counter() - self.began),
@@ -65,11 +71,11 @@ class Outcome:
     async def _usage(self) -> tuple[Mapping[str, Any] | None, UsageSource]:
         if self.metering == "free" or not self.sent:
             return None, "none"
-        if self.reading.usage is not None:
+        if self.reading.usage is not None and self.metering != "unmetered":
             return self.reading.usage, "reported"
-        if self.status is not None and self.status >= _ERRORS_FROM and self.error_type is None:
+        if self.status is not None and self.status >= _ERRORS_FROM:
             return None, "none"  # OpenAI refused, and charges nothing for that
-        if self.cut_short or self.reading.output:
+        if self.cut_short or self.reading.output or (self.status and self.metering in _SOUND):
             try:
                 usage = await asyncio.to_thread(self._estimate)
             except Exception as error:  # noqa: BLE001 - an estimate must never cost a request its record
@@ -79,9 +85,8 @@ class Outcome:
         return None, "unknown"
 
     def _estimate(self) -> Mapping[str, Any] | None:
-        """The usage by our own count, or None where the request's body was not kept or cannot be read."""
-        request = parse(self.request_body or b"")
-        return usage_of(request, self.reading.output) if request else None
+        """The usage by our own count, or None where what is needed was not kept or cannot be read."""
+        return estimated_usage(self.metering, self.reader.members(), self.reader.facts, self.reading)
 
 
 def _ms(seconds: float) -> int:

@@ -1,4 +1,7 @@
-"""What a request's JSON says that matters here, and the one change made: chat streams are asked for their usage."""
+"""What a request's JSON says that matters here, and the two changes made: usage is asked for, and nothing is stored.
+
+Chat streams are asked for their usage; where a team's answers may not be stored at OpenAI, `store` becomes false.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,18 @@ import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from openai_proxy.json_members import MemberScanner
+from openai_proxy.json_members import MemberScanner, Path
 
-_WANTED = (("model",), ("stream",), ("stream_options",), ("background",))
-_LONGEST_MODEL = 256
+if TYPE_CHECKING:
+    from openai_proxy.recorded_audio import RecordedAudio
+
+_WANTED: tuple[Path, ...] = (
+    ("model",), ("stream",), ("stream_options",), ("background",), ("background_options",), ("response_format",),
+)  # fmt: skip
+_WANTED_UNSTORED = (*_WANTED, ("store",))
+_LONGEST_NAME = 256  # of a model, a format, a window
 _NOT_TRUE = (None, False, 0)  # OpenAI might take anything else for true
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ASK = {"include_usage": True}
@@ -19,29 +28,57 @@ _ASK = {"include_usage": True}
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """The facts of a request's body; of a body that is no JSON object, nothing is known."""
+    """The facts of a request's body; of a body that cannot be read, nothing is known.
+
+    `completion_window` is the time that a background request agrees to wait, for less money; `upload` the sound of an
+    upload that is priced by its length.
+    """
 
     model: str | None = None
     stream: bool = False
     usage_asked: bool = False
     background: bool = False
+    completion_window: str | None = None
+    response_format: str | None = None
+    upload: RecordedAudio | None = None
 
     @classmethod
     def of(cls, members: Mapping[str, Any]) -> RequestFacts:
-        """Read the top-level members of a body."""
-        model, options = members.get("model"), members.get("stream_options")
+        """Read the top-level members of a JSON body."""
+        options, background_options = members.get("stream_options"), members.get("background_options")
+        background = members.get("background") not in _NOT_TRUE
+        window = background_options.get("completion_window") if isinstance(background_options, dict) else None
         return cls(
-            model=model if isinstance(model, str) and 0 < len(model) <= _LONGEST_MODEL else None,
+            model=_name(members.get("model")),
             stream=members.get("stream") is True,
             usage_asked=isinstance(options, dict) and options.get("include_usage") is True,
-            background=members.get("background") not in _NOT_TRUE,
+            background=background,
+            completion_window=_name(window) if background else None,  # it lowers the price of nothing else
+            response_format=_name(members.get("response_format")),
         )
+
+
+class RequestReader(Protocol):
+    """Passes a body on in constant memory, and reads its facts on the way."""
+
+    @property
+    def facts(self) -> RequestFacts:
+        """The facts found so far."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes to send for these."""
+
+    def finish(self) -> bytes:
+        """What was held back when the input ended."""
+
+    def members(self) -> Mapping[str, Any]:
+        """What is known of the request by name, to estimate from; may take a while."""
 
 
 def is_plain_utf8(head: bytes) -> bool:
     """Whether a body that begins so is UTF-8 without a byte order mark, as RFC 8259 (8.1) demands of JSON.
 
-    Some parsers take UTF-16 and UTF-32 as well; a stream asked for in these would escape the one change made here.
+    Some parsers take UTF-16 and UTF-32 as well; what is asked for in these would escape the changes made here.
     """
     return not head.startswith(_BYTE_ORDER_MARKS) and b"\0" not in head[:4]
 
@@ -61,29 +98,74 @@ def facts_of(body: bytes) -> RequestFacts:
     if members:
         return RequestFacts.of(members)
     # What this parser refuses (deep nesting, 5000 digits) another one may take, and run it in the background
-    scan = BodyEditor(asks=False)
+    scan = BodyEditor()
     scan.feed(body)
     return scan.facts
 
 
-class BodyEditor:
-    """Passes a body on in constant memory, reads its facts, and asks chat streams for their usage.
+class UnreadBody:
+    """A body of which nothing is read: none at all, a file, what a browser's call begins with (SDP)."""
 
-    `asks` says whether this endpoint's streams must be asked. `stream` is whether the body asks for a stream, or None
-    while that is not known (a body too large to be read first): then an object of `stream_options` is taken as a sign.
+    facts = RequestFacts()
+
+    def feed(self, data: bytes) -> bytes:
+        """All of it."""
+        return data
+
+    def finish(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def members(self) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+
+class WholeBody:
+    """A JSON body that is given as a whole, to one `feed`; it is parsed at once, and scanned only to be changed."""
+
+    def __init__(self, *, asks: bool = False, unstored: bool = False) -> None:
+        self._asks = asks
+        self._unstored = unstored
+        self._body = b""
+        self.facts = RequestFacts()
+
+    def feed(self, data: bytes) -> bytes:
+        """The whole body, changed where it must be."""
+        self._body = data
+        self.facts = facts_of(data)
+        asks = self._asks and self.facts.stream and not self.facts.usage_asked
+        if not (asks or self._unstored):
+            return data
+        editor = BodyEditor(asks=asks, unstored=self._unstored, stream=self.facts.stream)
+        return editor.feed(data) + editor.finish()
+
+    def finish(self) -> bytes:
+        """Nothing: it was whole."""
+        return b""
+
+    def members(self) -> Mapping[str, Any]:
+        """All of it; parsed once more, because what is parsed takes ten times the memory."""
+        return parse(self._body)
+
+
+class BodyEditor:
+    """A JSON body that comes in parts.
+
+    `asks` says whether this endpoint's streams must be asked for their usage, `unstored` whether `store` must be
+    false. `stream` is whether the body asks for a stream, or None while that is not known (a body too large to be read
+    first): then an object of `stream_options` is taken as a sign.
     """
 
-    def __init__(self, *, asks: bool, stream: bool | None = None) -> None:
+    def __init__(self, *, asks: bool = False, unstored: bool = False, stream: bool | None = None) -> None:
         self._asks = asks
+        self._unstored = unstored
         self._stream = stream
-        self._members: dict[str, Any] = {}
+        self._found: dict[str, Any] = {}
+        self._empty = unstored  # no member has been seen; nobody looks where a member decides (`stream`)
         self._settled = False  # the stream options have been seen, and are as they must be
-        self._scanner = MemberScanner(_WANTED)
-
-    @property
-    def facts(self) -> RequestFacts:
-        """The facts found so far."""
-        return RequestFacts.of(self._members)
+        self._scanner = MemberScanner(_WANTED_UNSTORED if unstored else _WANTED)
+        self.facts = RequestFacts()
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to send for these; a value that is not whole yet waits for its rest."""
@@ -91,12 +173,11 @@ class BodyEditor:
         for path, raw in self._scanner.feed(data):
             piece = raw
             if path:
-                value = self._members[path[0]] = _value(raw)
-                if path == ("stream_options",) and self._asks:
-                    self._settled = self._streams(value)
-                    piece = (self._settled and _asking(value)) or raw
-            elif path == () and self._asks and self.facts.stream and not self._settled:
-                piece = b',"stream_options":' + _json(_ASK) + raw
+                piece = self._member(path[0], raw)
+            elif path == ():
+                piece = self._missing() + raw
+            elif self._empty:
+                self._empty = raw.strip() in {b"", b"{"}
             out.append(piece)
         return b"".join(out)
 
@@ -104,11 +185,35 @@ class BodyEditor:
         """What was held back when the input ended inside a value."""
         return self._scanner.held()
 
+    def members(self) -> Mapping[str, Any]:
+        """Nothing: what would be estimated from was not kept."""
+        return {}
+
+    def _member(self, name: str, raw: bytes) -> bytes:
+        """Read a wanted member; the value to send for its own."""
+        value = self._found[name] = _value(raw)
+        self.facts = RequestFacts.of(self._found)
+        if name == "store":
+            return b"false"
+        if name == "stream_options" and self._asks:
+            self._settled = self._streams(value)
+            return (self._settled and _asking(value)) or raw
+        return raw
+
+    def _missing(self) -> bytes:
+        """The members to add before the object's end; of two with one name, parsers take the last."""
+        added = []
+        if self._asks and self.facts.stream and not self._settled:
+            added.append(b'"stream_options":' + _json(_ASK))
+        if self._unstored and "store" not in self._found:
+            added.append(b'"store":false')
+        return b"".join(b"," + member for member in added).removeprefix(b"," if self._empty else b"")
+
     def _streams(self, options: object) -> bool:
         """Whether the body asks for a stream, as far as can be said where its stream options stand."""
         if self._stream is not None:
             return self._stream
-        return self.facts.stream if "stream" in self._members else options is not None
+        return self.facts.stream if "stream" in self._found else options is not None
 
 
 def _asking(options: object) -> bytes | None:
@@ -118,6 +223,10 @@ def _asking(options: object) -> bytes | None:
     if isinstance(options, dict) and options.get("include_usage") is not True:
         return _json(options | _ASK)
     return None
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME else None
 
 
 def _value(raw: bytes) -> object:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 _IN_A_PROJECT = {"pubsub", "bigquery"}
+# OpenAI's guide on data residency (eu, us, au, jp ...) and on mutual TLS (mtls-eu, mtls-us)
+_REGIONAL_HOST = re.compile(r"(?:mtls-)?([a-z]{2})\.api\.openai\.com")
 
 
 class SettingsError(Exception):
@@ -61,6 +65,11 @@ class Settings:
         addresses = (urlsplit(address or "") for address in (self.usage_queue_url, self.usage_store_url))
         return next((address.netloc for address in addresses if address.scheme in _IN_A_PROJECT), None)
 
+    @property
+    def upstream_region(self) -> str | None:
+        """The region of OpenAI's data residency that requests go to, as `eu`; None: the usual address, or another."""
+        return _region(self.openai_base_url)
+
     def require(self, name: str) -> str:
         """One setting that this function cannot do without.
 
@@ -71,6 +80,12 @@ class Settings:
         if not value:
             raise SettingsError(f"{name.upper()} is not set; README.md, Settings, says what it is for")
         return str(value)
+
+
+@lru_cache(maxsize=1)  # one a process
+def _region(base_url: str) -> str | None:
+    host = _REGIONAL_HOST.fullmatch(urlsplit(base_url).hostname or "")
+    return host[1] if host else None
 
 
 def _parse(name: str, text: str, default: object) -> object:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_proxy.request_body import BodyEditor, RequestFacts, facts_of, parse
+from openai_proxy.request_body import BodyEditor, RequestFacts, UnreadBody, WholeBody, facts_of, parse
 from packets import Places, cut, every_two, places
 
 others = st.dictionaries(
@@ -63,6 +63,21 @@ def test_streams_are_asked_for_their_usage_and_nothing_else_changes(
         assert out.endswith(tail)
     else:
         assert out == body
+
+
+@settings(deadline=None, max_examples=100)
+@given(document=bodies, asks=st.booleans(), unstored=st.booleans())
+def test_a_body_that_came_whole_is_changed_as_one_that_comes_in_parts(
+    *, document: dict[str, Any], asks: bool, unstored: bool
+) -> None:
+    body = json.dumps(document).encode()
+    reader = WholeBody(asks=asks, unstored=unstored)
+
+    out = reader.feed(body) + reader.finish()
+
+    stream = document.get("stream") is True
+    assert (out, reader.facts) == edited(body, [], asks=asks and stream, unstored=unstored, stream=stream)
+    assert reader.members() == document
 
 
 @settings(deadline=None, max_examples=100)
@@ -169,6 +184,98 @@ def test_a_value_that_our_parser_refuses_is_no_reason_to_fail() -> None:
 
     assert out == body[:-1] + b',"stream_options":{"include_usage":true}}'
     assert facts == RequestFacts(stream=True, background=True)
+
+
+@pytest.mark.parametrize(
+    ("members", "window"),
+    [
+        ('"background":true,"background_options":{"completion_window":"8h"}', "8h"),
+        ('"background_options":{"completion_window":"2h"},"background":true', "2h"),
+        ('"background":false,"background_options":{"completion_window":"8h"}', None),
+        ('"background_options":{"completion_window":"8h"}', None),
+        ('"background":true,"background_options":{"completion_window":8}', None),
+        ('"background":true,"background_options":{}', None),
+        ('"background":true,"background_options":"8h"', None),
+        ('"background":true', None),
+    ],
+)
+def test_a_window_counts_where_the_request_runs_in_the_background(members: str, window: str | None) -> None:
+    body = f"{{{members}}}".encode()
+
+    assert facts_of(body).completion_window == window
+    assert edited(body, None)[1].completion_window == window
+
+
+def test_the_format_of_an_answer_is_known_where_it_is_a_name() -> None:
+    assert facts_of(b'{"response_format":"mp3"}').response_format == "mp3"
+    assert facts_of(b'{"response_format":{"type":"json_object"}}').response_format is None
+
+
+# What may not be stored
+
+_MEMBERS = st.lists(
+    st.tuples(
+        st.sampled_from(['"store"', '"st\\u006fre"', '"\\u0073tore"', '"Store"', '"stored"', '"input"', '"metadata"']),
+        st.sampled_from(
+            ["true", "false", "null", '"true"', "1", '{"store": true}', '[{"store":true}]', '"\\"store\\":"']
+        ),
+    ),
+    max_size=5,
+)
+_SPACES = st.sampled_from(["", " ", "\r\n\t"])
+
+
+@settings(deadline=None, max_examples=200)
+@given(members=_MEMBERS, space=_SPACES, where=places)
+def test_nothing_is_stored_and_no_other_byte_changes(
+    members: list[tuple[str, str]], space: str, where: Places | None
+) -> None:
+    def written(pairs: list[tuple[str, str]]) -> str:
+        return f",{space}".join(f"{key}{space}:{space}{value}" for key, value in pairs)
+
+    body = f"{space}{{{space}{written(members)}{space}}}{space}".encode()
+    stores = [json.loads(key) == "store" for key, _ in members]
+    unstored = [(key, "false" if store else value) for (key, value), store in zip(members, stores, strict=True)]
+    added = "" if any(stores) else ',"store":false' if members else '"store":false'
+    expected = f"{space}{{{space}{written(unstored)}{space}{added}}}{space}".encode()
+    reader = WholeBody(unstored=True)
+
+    assert edited(body, where, unstored=True)[0] == expected
+    assert reader.feed(body) + reader.finish() == expected
+    assert json.loads(expected)["store"] is False
+
+
+def test_a_stream_is_asked_for_its_usage_and_not_stored() -> None:
+    body = b'{"stream":true,"store":true}'
+
+    assert edited(body, None, asks=True, unstored=True)[0] == (
+        b'{"stream":true,"store":false,"stream_options":{"include_usage":true}}'
+    )
+
+
+def test_store_is_false_behind_a_value_of_it_that_is_too_large_to_be_held() -> None:
+    body = b'{"store":"' + b"x" * 300_000 + b'"}'
+
+    assert edited(body, [0.3, 0.9], unstored=True)[0] == body[:-1] + b',"store":false}'
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'"store"', b"{", b'{"input":1', b"store=true"])
+def test_what_is_no_object_has_nothing_to_store(body: bytes) -> None:
+    assert edited(body, [0.5], unstored=True)[0] == body
+
+
+def test_nothing_is_known_of_a_body_that_is_not_read() -> None:
+    reader = UnreadBody()
+
+    assert reader.feed(b'{"model":"m"}') + reader.finish() == b'{"model":"m"}'
+    assert (reader.facts, reader.members()) == (RequestFacts(), {})
+
+
+def test_a_large_body_is_not_kept() -> None:
+    editor = BodyEditor()
+    editor.feed(b'{"model":"m"}')
+
+    assert editor.members() == {}
 
 
 def test_a_model_is_text_of_a_sane_length() -> None:

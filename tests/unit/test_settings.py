@@ -69,3 +69,21 @@ def test_the_project_is_that_of_the_engines() -> None:
     assert Settings(usage_queue_url="sqlite:///queue.sqlite3").project is None
     assert Settings(usage_queue_url="pubsub://acme-team/usage-events").project == "acme-team"
     assert Settings(usage_store_url="bigquery://acme-team/openai_proxy/usage_records").project == "acme-team"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "region"),
+    [
+        ("https://api.openai.com/v1", None),
+        ("https://eu.api.openai.com/v1", "eu"),
+        ("https://US.api.openai.com", "us"),
+        ("https://jp.api.openai.com:443/v1", "jp"),
+        ("https://mtls-eu.api.openai.com/v1", "eu"),
+        ("https://mtls.api.openai.com/v1", None),
+        ("https://eu.api.openai.com.example/v1", None),
+        ("https://x.eu.api.openai.com/v1", None),
+        ("http://127.0.0.1:8080/v1", None),
+    ],
+)
+def test_the_region_is_that_of_openais_address(base_url: str, region: str | None) -> None:
+    assert Settings(openai_base_url=base_url).upstream_region == region
