@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from forms import Part
+from json_patch import patched
+from upstream_orders import Orders
 
 # Each is one token in o200k_base and in cl100k_base, so a count of words is a count of tokens.
 WORDS = (
@@ -35,8 +39,9 @@ _SNAPSHOTS = {
     "o4-mini": "o4-mini-2025-04-16",
     "gpt-3.5-turbo-instruct": "gpt-3.5-turbo-instruct:20230824-v2",
 }
-_HIDES_REASONING = ("gpt-5", "o4")
-_CREATED = 1_790_000_000
+_HIDES_REASONING = ("gpt-5", "gpt-6", "o4")
+_CHARGES_CACHE_WRITES = ("gpt-5.6", "gpt-6")
+CREATED = 1_790_000_000
 PIECE_BYTES = 65_536
 
 Json = Mapping[str, Any]
@@ -44,24 +49,36 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens billed; `cached` is a part of `input`, `reasoning` of `output`."""
+    """What is billed: tokens (`cached` is a part of `input`, `reasoning` of `output`), and other units.
+
+    `units` are quantities by the ledger's names: parts of the tokens that have a price of their own, seconds, searches.
+    """
 
     input: int = 0
     cached: int = 0
     output: int = 0
     reasoning: int = 0
+    units: Mapping[str, float] = field(default_factory=dict)
+
+    def tokens(self) -> Mapping[str, int]:
+        return {"input": self.input, "cached": self.cached, "output": self.output, "reasoning": self.reasoning}
 
     def chat(self) -> Json:
+        unit = self.units.get
+        prompt = {"cached_tokens": self.cached, "audio_tokens": unit("input_audio_tokens", 0)}
+        for name in ("cache_write_tokens", "image_tokens", "text_tokens"):
+            unit_name = name if name == "cache_write_tokens" else f"input_{name}"
+            prompt |= {name: self.units[unit_name]} if unit_name in self.units else {}
         return {
             "prompt_tokens": self.input,
             "completion_tokens": self.output,
             "total_tokens": self.input + self.output,
-            "prompt_tokens_details": {"cached_tokens": self.cached, "audio_tokens": 0},
+            "prompt_tokens_details": prompt,
             "completion_tokens_details": {
                 "reasoning_tokens": self.reasoning,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
+                "audio_tokens": unit("output_audio_tokens", 0),
+                "accepted_prediction_tokens": unit("output_accepted_prediction_tokens", 0),
+                "rejected_prediction_tokens": unit("output_rejected_prediction_tokens", 0),
             },
         }
 
@@ -73,9 +90,15 @@ class Usage:
         }
 
     def responses(self) -> Json:
+        written: dict[str, Any] = {}
+        if "cache_write_tokens" in self.units:
+            long = self.units.get("cache_write_12h_tokens", 0)
+            written["cache_write_tokens"] = self.units["cache_write_tokens"]
+            by_age = {"ttl_30m_tokens": written["cache_write_tokens"] - long, "ttl_12h_tokens": long}
+            written["cache_write_tokens_details"] = by_age
         return {
             "input_tokens": self.input,
-            "input_tokens_details": {"cached_tokens": self.cached},
+            "input_tokens_details": {"cached_tokens": self.cached, **written},
             "output_tokens": self.output,
             "output_tokens_details": {"reasoning_tokens": self.reasoning},
             "total_tokens": self.input + self.output,
@@ -91,8 +114,72 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """One request: its JSON body or its form's fields, its files, and what it orders.
+
+    `patch` changes the object that tells the usage: a body, or the part of a stream's event that `usage` stands in.
+    """
+
+    path: str
+    body: Json
+    files: Sequence[Part] = ()
+    orders: Orders = field(default_factory=Orders)
+    patch: Sequence[Json] = ()
+
+    @property
+    def streams(self) -> bool:
+        asked = self.body.get("stream")
+        return asked is True or asked == "true"
+
+    @property
+    def model(self) -> str:
+        return str(self.body.get("model", "")).partition("+")[0]
+
+    def number(self, name: str, default: int) -> int:
+        """A field that is a number, or, in a form, its digits."""
+        return int(self.body.get(name) or default)
+
+    @property
+    def unique(self) -> str:
+        """29 hexadecimal digits that depend on the question alone, but for how its usage is to be told."""
+        asked = {name: value for name, value in self.body.items() if name not in {"stream_options", "stream"}}
+        files = "".join(file.sha256 for file in self.files)
+        return hashlib.sha256(f"{self.path} {json.dumps(asked, sort_keys=True)}{files}".encode()).hexdigest()[:29]
+
+    def told(self, tells: Json) -> Json:
+        """The object that tells the usage, as it shall be told."""
+        return patched(tells, self.patch)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer that comes as server-sent events."""
+
+    events: Iterator[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer, and its bill. `model`: the one that the answer names; `told`: the answer tells its usage."""
+
+    content: Json | Stream | Iterable[bytes]
+    usage: Usage = field(default_factory=Usage)
+    model: str | None = None
+    told: bool = True
+    content_type: str = "application/json"
+
+
+class ApiError(Exception):
+    """OpenAI refuses."""
+
+    def __init__(self, status: int, message: str | None = None, code: str | None = None) -> None:
+        super().__init__(status, message, code)
+        self.status, self.message, self.code = status, message, code
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered to one request body; `unique` is hexadecimal and depends on the question alone."""
+    """What a model says to a question, and what that costs."""
 
     unique: str
     model: str
@@ -104,13 +191,11 @@ class Answer:
         return "".join(self.words)
 
 
-def answer(path: str, body: Json, *, deltas: int | None = None) -> Answer:
-    """The answer to a body: the question decides it all, but for how its usage is to be told."""
-    question = {name: value for name, value in body.items() if name not in {"stream_options", "stream"}}
-    seed = hashlib.sha256(f"{path} {json.dumps(question, sort_keys=True)}".encode()).hexdigest()
-    dice = random.Random(seed)  # noqa: S311 - believable figures, not secrets
-    asked = str(body.get("model", "")).partition("+")[0]
-    count = dice.randint(3, 40) if deltas is None else deltas
+def answer(question: Question) -> Answer:
+    """The answer to a question: the question decides it all."""
+    path, body, asked, unique = question.path, question.body, question.model, question.unique
+    dice = random.Random(unique)  # noqa: S311 - believable figures, not secrets
+    count = dice.randint(3, 40) if question.orders.deltas is None else question.orders.deltas
     words = [" " + dice.choice(WORDS) for _ in range(count)]
     if words and dice.random() < 0.3:
         words[count // 2] = ',"usage":null'  # four tokens that a careless filter would take out of the text
@@ -120,12 +205,29 @@ def answer(path: str, body: Json, *, deltas: int | None = None) -> Answer:
     cached = dice.choice([0, 0, dice.randint(0, input_tokens)]) if produced else 0
     if path == "/completions":
         cached = reasoning = 0
-    return Answer(
-        unique=seed[:29],
-        model=_SNAPSHOTS.get(asked, asked),
-        words=words,
-        usage=Usage(input_tokens, cached, produced, reasoning),
-    )
+    units: dict[str, float] = {}
+    if asked.startswith(_CHARGES_CACHE_WRITES) and produced:
+        units["cache_write_tokens"] = dice.randint(0, input_tokens - cached)
+        if (body.get("prompt_cache_options") or {}).get("ttl") == "12h":
+            units["cache_write_12h_tokens"] = units["cache_write_tokens"]
+    if path == "/chat/completions":
+        heard, seen = _parts(body, "input_audio"), _parts(body, "image_url")
+        said = 20 * count if "audio" in body.get("modalities", []) else 0
+        input_tokens += 50 * heard + 85 * seen
+        produced += said
+        units |= {"input_audio_tokens": 50 * heard} if heard else {}
+        units |= {"input_image_tokens": 85 * seen} if seen else {}
+        units |= {"output_audio_tokens": said} if said else {}
+        if body.get("prediction") and produced:
+            units["output_rejected_prediction_tokens"] = min(3, produced - reasoning)
+    return Answer(unique, _SNAPSHOTS.get(asked, asked), words, Usage(input_tokens, cached, produced, reasoning, units))
+
+
+def _parts(body: Json, kind: str) -> int:
+    """How many parts of that type the messages have."""
+    messages = [one for one in body.get("messages", []) if isinstance(one, dict)]
+    contents = [one["content"] for one in messages if isinstance(one.get("content"), list)]
+    return sum(isinstance(part, dict) and part.get("type") == kind for content in contents for part in content)
 
 
 def tokens(word: str) -> int:
@@ -154,43 +256,64 @@ def _words(value: object) -> int:
     return 0
 
 
-def chat_completion(given: Answer) -> Json:
-    message: Json = {"role": "assistant", "content": given.text, "refusal": None, "annotations": []}
-    return {
-        "id": f"chatcmpl-{given.unique}",
-        "object": "chat.completion",
-        "created": _CREATED,
-        "model": given.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-        "usage": given.usage.chat(),
-        "service_tier": "default",
-        "system_fingerprint": "fp_51db84afab",
-    }
+def chat(question: Question) -> Reply:
+    given = answer(question)
+    content = Stream(_chat_events(question, given)) if question.streams else _chat_completion(question, given)
+    return Reply(content, given.usage, given.model)
 
 
-def chat_events(given: Answer, *, include_usage: bool) -> Iterator[Event]:
+def _chat_completion(question: Question, given: Answer) -> Json:
+    message: dict[str, Any] = {"role": "assistant", "content": given.text, "refusal": None, "annotations": []}
+    if "output_audio_tokens" in given.usage.units:
+        sound = {"id": f"audio_{given.unique}", "data": "AAAA", "expires_at": CREATED, "transcript": given.text}
+        message |= {"content": None, "audio": sound}
+    return question.told(
+        {
+            "id": f"chatcmpl-{given.unique}",
+            "object": "chat.completion",
+            "created": CREATED,
+            "model": given.model,
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+            "usage": given.usage.chat(),
+            "service_tier": _tier(question),
+            "system_fingerprint": "fp_51db84afab",
+        }
+    )
+
+
+def _tier(question: Question) -> str:
+    """The tier that served it: `auto` becomes the standard one, `fast` is told as `priority`."""
+    return {"auto": "default", "fast": "priority"}.get(asked := question.body.get("service_tier") or "auto", asked)
+
+
+def _include_usage(question: Question) -> bool:
+    options = question.body.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def _chat_events(question: Question, given: Answer) -> Iterator[Event]:
     """A chat stream; only one that asked for its usage has the key `usage` at all."""
+    asked, tier = _include_usage(question), _tier(question)
+    usage: Json = {"usage": None} if asked else {}
     deltas: list[Json] = [{"role": "assistant", "content": "", "refusal": None}]
     deltas += [{"content": word} for word in given.words] + [{}]
     for number, delta in enumerate(deltas):
         reason = "stop" if number == len(deltas) - 1 else None
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        yield Event(
-            _data(_chat_chunk(given, [choice], {"usage": None} if include_usage else {})),
-            tokens(delta["content"]) if delta.get("content") else 0,
-        )
-    if include_usage:
-        yield Event(_data(_chat_chunk(given, [], {"usage": given.usage.chat()})))
+        count = tokens(delta["content"]) if delta.get("content") else 0
+        yield Event(data(_chat_chunk(given, tier, [choice], usage)), count)
+    if asked:
+        yield Event(data(question.told(_chat_chunk(given, tier, [], {"usage": given.usage.chat()}))))
     yield Event(b"data: [DONE]\n\n")
 
 
-def _chat_chunk(given: Answer, choices: Sequence[Json], usage: Json) -> Json:
+def _chat_chunk(given: Answer, tier: str, choices: Sequence[Json], usage: Json) -> Json:
     return {
         "id": f"chatcmpl-{given.unique}",
         "object": "chat.completion.chunk",
-        "created": _CREATED,
+        "created": CREATED,
         "model": given.model,
-        "service_tier": "default",
+        "service_tier": tier,
         "system_fingerprint": "fp_51db84afab",
         "choices": choices,
         **usage,
@@ -198,19 +321,23 @@ def _chat_chunk(given: Answer, choices: Sequence[Json], usage: Json) -> Json:
     }
 
 
-def completion(given: Answer) -> Json:
+def completion(question: Question) -> Reply:
+    given = answer(question)
     choice = {"text": given.text, "index": 0, "logprobs": None, "finish_reason": "stop"}
-    return _completion(given, [choice]) | {"usage": given.usage.completion()}
+    whole = _completion(given, [choice]) | {"usage": given.usage.completion()}
+    content = Stream(_completion_events(question, given)) if question.streams else question.told(whole)
+    return Reply(content, given.usage, given.model)
 
 
-def completion_events(given: Answer, *, include_usage: bool) -> Iterator[Event]:
-    usage = {"usage": None} if include_usage else {}
+def _completion_events(question: Question, given: Answer) -> Iterator[Event]:
+    asked = _include_usage(question)
+    usage = {"usage": None} if asked else {}
     for number, word in enumerate(given.words):
         reason = "stop" if number == len(given.words) - 1 else None
         choice = {"text": word, "index": 0, "logprobs": None, "finish_reason": reason}
-        yield Event(_data(_completion(given, [choice]) | usage), tokens(word))
-    if include_usage:
-        yield Event(_data(_completion(given, []) | {"usage": given.usage.completion()}))
+        yield Event(data(_completion(given, [choice]) | usage), tokens(word))
+    if asked:
+        yield Event(data(question.told(_completion(given, []) | {"usage": given.usage.completion()})))
     yield Event(b"data: [DONE]\n\n")
 
 
@@ -218,118 +345,48 @@ def _completion(given: Answer, choices: Sequence[Json]) -> dict[str, Any]:
     return {
         "id": f"cmpl-{given.unique}",
         "object": "text_completion",
-        "created": _CREATED,
+        "created": CREATED,
         "model": given.model,
         "choices": choices,
     }
 
 
-def response(given: Answer, body: Json, *, status: str = "completed", padding: int = 0) -> Json:
-    """A Response in OpenAI's order of keys: what may be large stands before `usage`."""
-    ended = status in {"completed", "incomplete", "failed"}
-    reason = {"reason": "max_output_tokens"} if status == "incomplete" else None
-    error = {"code": "server_error", "message": "The model had an error."} if status == "failed" else None
-    searches = sum(tool.get("type") == "web_search" for tool in body.get("tools", []))
-    return {
-        "id": f"resp_{given.unique}",
-        "object": "response",
-        "created_at": _CREATED,
-        "status": status,
-        "background": bool(body.get("background", False)),
-        "error": error,
-        "incomplete_details": reason,
-        "instructions": "x" * padding if ended and padding else body.get("instructions"),
-        "max_output_tokens": body.get("max_output_tokens"),
-        "model": given.model,
-        "output": [_message(given, "completed")] if ended else [],
-        "parallel_tool_calls": True,
-        "previous_response_id": body.get("previous_response_id"),
-        "service_tier": "default" if ended else "auto",
-        "store": body.get("store", True),
-        "temperature": 1.0,
-        "text": {"format": {"type": "text"}},
-        "tool_choice": "auto",
-        "tools": body.get("tools", []),
-        "tool_usage": {"web_search": {"num_requests": searches}} if ended else None,
-        "top_p": 1.0,
-        "usage": given.usage.responses() if ended else None,
-        "user": body.get("user"),
-        "metadata": body.get("metadata") or {},
-    }
+def embeddings(question: Question) -> Reply:
+    given = answer(question)
+    return Reply(_embeddings(question, given), given.usage, given.model)
 
 
-def response_events(given: Answer, body: Json, *, end: str = "completed", padding: int = 0) -> Iterator[Event]:
-    item = f"msg_{given.unique}"
-    place = {"item_id": item, "output_index": 0, "content_index": 0}
-    part = {"type": "output_text", "annotations": [], "logprobs": [], "text": ""}
-    full = part | {"text": given.text}
-    started = response(given, body, status="in_progress")
-    steps: list[tuple[str, Json, int]] = [
-        ("response.created", {"response": started}, 0),
-        ("response.in_progress", {"response": started}, 0),
-        ("response.output_item.added", {"output_index": 0, "item": _message(given, "in_progress")}, 0),
-        ("response.content_part.added", place | {"part": part}, 0),
-    ]
-    steps += [
-        ("response.output_text.delta", place | {"delta": word, "logprobs": [], "obfuscation": "k3"}, tokens(word))
-        for word in given.words
-    ]
-    steps += [
-        ("response.output_text.done", place | {"text": given.text, "logprobs": []}, 0),
-        ("response.content_part.done", place | {"part": full}, 0),
-        ("response.output_item.done", {"output_index": 0, "item": _message(given, "completed")}, 0),
-        (f"response.{end}", {"response": response(given, body, status=end, padding=padding)}, 0),
-    ]
-    for number, (name, fields, count) in enumerate(steps):
-        event = {"type": name, "sequence_number": number, **fields}
-        yield Event(f"event: {name}\n".encode() + _data(event), count)
-
-
-def _message(given: Answer, status: str) -> Json:
-    text = {"type": "output_text", "annotations": [], "logprobs": [], "text": given.text}
-    return {
-        "id": f"msg_{given.unique}",
-        "type": "message",
-        "status": status,
-        "content": [text] if status == "completed" else [],
-        "role": "assistant",
-    }
-
-
-def compaction(given: Answer) -> Json:
-    return {
-        "id": f"resp_{given.unique}",
-        "object": "response.compaction",
-        "created_at": _CREATED,
-        "output": [{"id": f"cmp_{given.unique}", "type": "compaction", "encrypted_content": given.unique}],
-        "usage": given.usage.responses(),
-    }
-
-
-def input_token_count(given: Answer) -> Json:
-    return {"object": "response.input_tokens", "input_tokens": given.usage.input}
-
-
-def embeddings(given: Answer, body: Json, *, padding: int = 0) -> Iterator[bytes]:
+def _embeddings(question: Question, given: Answer) -> Iterator[bytes]:
     """An embeddings answer in pieces; its usage is the last thing in it, however large it is."""
-    asked = body.get("input")
+    asked = question.body.get("input")
     count = len(asked) if isinstance(asked, list) else 1
     vector: Any = [0.0023064255, -0.009327292, 0.015797347, 1.0]
-    if body.get("encoding_format") == "base64":
+    if question.body.get("encoding_format") == "base64":
         vector = "AAAAPwAAgD8AAAA/AACAPw=="
-    data = [{"object": "embedding", "index": index, "embedding": vector} for index in range(count)]
-    head = '{\n  "object": "list",\n  "data": ' + json.dumps(data)[:-1]
-    yield head.encode()
+    listed = [{"object": "embedding", "index": index, "embedding": vector} for index in range(count)]
+    yield ('{\n  "object": "list",\n  "data": ' + json.dumps(listed)[:-1]).encode()
     filler = b',\n    {"object": "embedding", "index": 1, "embedding": [' + b"-0.0069292834," * 4000 + b"0.0]}"
-    for _ in range(padding // len(filler)):
+    for _ in range(question.orders.big // len(filler)):
         yield filler
     usage = {"prompt_tokens": given.usage.input, "total_tokens": given.usage.input}
-    yield f'],\n  "model": {json.dumps(given.model)},\n  "usage": {json.dumps(usage, indent=2)}\n}}\n'.encode()
+    tail = json.dumps(question.told({"model": given.model, "usage": usage}), indent=2)
+    yield f"],\n  {tail.strip('{}').strip()}\n}}\n".encode()
 
 
-def moderation(given: Answer) -> Json:
-    result = {"flagged": False, "categories": {"hate": False}, "category_scores": {"hate": 0.0001}}
-    return {"id": f"modr-{given.unique}", "model": "omni-moderation-latest", "results": [result]}
+_HARMS = (
+    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
+    "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
+)  # fmt: skip
+
+
+def moderation(question: Question) -> Reply:
+    result = {
+        "flagged": False,
+        "categories": dict.fromkeys(_HARMS, False),
+        "category_scores": dict.fromkeys(_HARMS, 0.0001),
+        "category_applied_input_types": {name: ["text"] for name in _HARMS},
+    }
+    return Reply({"id": f"modr-{question.unique}", "model": "omni-moderation-latest", "results": [result]})
 
 
 def models() -> Json:
@@ -337,7 +394,7 @@ def models() -> Json:
 
 
 def model(name: str) -> Json:
-    return {"id": name, "object": "model", "created": _CREATED, "owned_by": "system"}
+    return {"id": name, "object": "model", "created": CREATED, "owned_by": "system"}
 
 
 def error(status: int, message: str | None = None, code: str | None = None) -> Json:
@@ -353,7 +410,7 @@ def error(status: int, message: str | None = None, code: str | None = None) -> J
 
 def error_event() -> bytes:
     """What a chat stream ends with when the model fails in the middle."""
-    return _data(error(500))
+    return data(error(500))
 
 
 def pretty(body: Json) -> bytes:
@@ -361,5 +418,18 @@ def pretty(body: Json) -> bytes:
     return (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _data(event: Json) -> bytes:
+def data(event: Json) -> bytes:
     return b"data: " + json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n"
+
+
+def named(event: Json) -> bytes:
+    """An event that bears its type as its name."""
+    return f"event: {event['type']}\n".encode() + data(event)
+
+
+REPLIES: Mapping[str, Callable[[Question], Reply]] = {
+    "/chat/completions": chat,
+    "/completions": completion,
+    "/embeddings": embeddings,
+    "/moderations": moderation,
+}
