@@ -1,4 +1,4 @@
-"""How often a request reaches OpenAI, how its body is read, and what is changed in it; on sockets, before real servers."""
+"""How often a request reaches OpenAI, how its body is read, what is changed in it: on sockets, before real servers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any, Literal
+from typing import Literal
 
 import aiohttp
 import openai
