@@ -33,7 +33,7 @@ def main() -> int:
         "endpoints": _table(("calls", "metered from"), _everybodys()),
         "permissions": _table(("allow", "opens", "of these cost", "refused by default because"), _permissions()),
         "operations": _table(("call", "`operation_name`", "metered from", "allowed by"), _operations()),
-        "refused": _table(("path, and all below it", "why"), ((f"`/v1{one.path}`", one.reason) for one in REFUSED)),
+        "refused": _table(("path, and all below it", "why"), _refused()),
     }
     old = [path for path in (ROOT / "README.md", ROOT / "docs/endpoints.md") if _is_old(path, tables)]
     if old and "--check" in sys.argv[1:]:
@@ -85,6 +85,11 @@ def _operations() -> Iterable[Sequence[str]]:
     for endpoint in ENDPOINTS:
         call = f"`{endpoint.method} /v1{endpoint.path}`"
         yield call, f"`{endpoint.operation_name}`", METERED_FROM[endpoint.metering], _allowed_by(endpoint)
+
+
+def _refused() -> Iterable[Sequence[str]]:
+    for family in REFUSED:
+        yield f"`{family.method or ''} /v1{family.path}`".replace("` ", "`"), family.reason
 
 
 def _allowed_by(endpoint: Endpoint) -> str:

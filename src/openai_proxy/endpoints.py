@@ -247,7 +247,7 @@ def _find(method: str, raw_path: str) -> Route | Refused | None:
         segments = ("chat", "completions")
     prefix = next(prefix for prefix in _PREFIXES if segments[: len(prefix)] == prefix)  # the last one fits all
     segments = segments[len(prefix) :]
-    return _served(method, segments) or refused(segments)
+    return _served(method, segments) or refused(method, segments)
 
 
 def _served(method: str, segments: tuple[str, ...]) -> Route | None:

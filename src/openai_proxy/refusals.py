@@ -29,7 +29,8 @@ class Refusal:
 
 def endpoint_refused(family: Refused) -> Refusal:
     """What no permission opens."""
-    return Refusal(403, f"The proxy does not serve {family.path}: {family.reason}.", code="endpoint_refused")
+    what = f"{family.method} {family.path}" if family.method else family.path
+    return Refusal(403, f"The proxy does not serve {what}: {family.reason}.", code="endpoint_refused")
 
 
 def not_allowed(permission: Permission) -> Refusal:

@@ -1,4 +1,4 @@
-"""What no member's key opens, whatever the access file allows, and why: families of paths, with every method.
+"""What no member's key opens, whatever the access file allows, and why: families of paths.
 
 Only what the table of `endpoints` does not serve is asked for here. Sources: the `openai` SDK, and reference
 openai-api.md, sections 1 and 3.1, for the paths that exist beyond it.
@@ -19,10 +19,11 @@ _BROWSER = "it is made for OpenAI's own web pages"
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A path and all that is below it. `reason` ends the sentence that a client is told."""
+    """A path and all that is below it, with every method or with one. `reason` ends the sentence for the client."""
 
     path: str
     reason: str
+    method: str | None = None
 
 
 REFUSED: Sequence[Refused] = (
@@ -42,7 +43,7 @@ REFUSED: Sequence[Refused] = (
     Refused("/assistants", _GONE_ASSISTANTS),
     Refused("/threads", _GONE_ASSISTANTS),
     Refused("/videos", "OpenAI shut video generation down on 2026-09-24"),
-    Refused("/models", "models are read here; to delete one is for the owner of the team's key"),
+    Refused("/models", "to delete a model is for the owner of the team's key", "DELETE"),
     Refused("/traces", "traces are refused; OPENAI_AGENTS_DISABLE_TRACING=1 ends them in the Agents SDK"),
     Refused("/dashboard", _BROWSER),
     Refused("/usage", _BROWSER),
@@ -51,9 +52,12 @@ REFUSED: Sequence[Refused] = (
 )
 
 
-def refused(segments: tuple[str, ...]) -> Refused | None:
-    """The family that a path, cut into its segments, belongs to."""
-    return next((family for prefix, family in _BY_PREFIX if segments[: len(prefix)] == prefix), None)
+def refused(method: str, segments: tuple[str, ...]) -> Refused | None:
+    """The family that a request belongs to, by its method and its path's segments."""
+    for prefix, family in _BY_PREFIX:
+        if segments[: len(prefix)] == prefix and family.method in {None, method}:
+            return family
+    return None
 
 
 _BY_PREFIX = [(tuple(family.path.split("/")[1:]), family) for family in REFUSED]
