@@ -78,7 +78,7 @@ RAW = [
     b"HEAD /v1/organization/users",
     b"GET /v1/files/" + b"a" * 5000,
     b"GET /v1/models\r\nContent-Length: 0\r\n\r\nGET /v1/organization/users",
-    b"POST /v1/moderations HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\nGET /",
+    b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\nGET /",
     b"POST /v1/moderations HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 44\r\n\r\nGET /v1/me",
 ]  # fmt: skip
 OVERRIDES = (
