@@ -75,7 +75,8 @@ EVENTS = 2  # started and finished (docs/adr/0002)
 EVENT_BYTES = 1_000  # 621 and 886 for a call of the Responses API; less than 1 kB counts as 1 kB
 SINK_SECONDS = 0.3  # a push that waits for its group's write (at most 0.2 s) and the write
 SINK_CONCURRENCY = 40  # terraform/variables.tf
-ROW_BYTES = 475  # logical bytes; docs/reporting.md counts 240 for `started`, 710 for `finished`
+STARTED_BYTES, FINISHED_BYTES = 250, 1_090  # logical bytes of a row, as docs/reporting.md counts them
+ROW_BYTES = (STARTED_BYTES + FINISHED_BYTES) // 2
 LOG_BYTES = 1_000  # the platform's line for a request; the proxy writes none of its own when all is well
 IMAGE_GB = 0.2  # one function's image, compressed
 VERSIONS = 5  # three first versions, OpenAI's key, the access file
@@ -102,7 +103,7 @@ def per_million(call: Call, concurrency: int) -> dict[str, float]:
         "proxy": run(MILLION * call.seconds / concurrency, MILLION),
         "usage_sink": run(events * SINK_SECONDS / together, events),
         "Pub/Sub": events * 2 * EVENT_BYTES / 2**40 * price("pubsub"),
-        "BigQuery, writing": events * max(ROW_BYTES, 1_000) / 200e6 * price("bigquery_insert"),
+        "BigQuery, writing": MILLION * (max(STARTED_BYTES, 1_000) + FINISHED_BYTES) / 200e6 * price("bigquery_insert"),
         "logs": (MILLION + events) * LOG_BYTES / GIB * price("logging"),
         "to the internet": MILLION * call.sent_bytes / GIB * price("egress"),
     }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from openai_proxy.ports import GroupBy, Period, StoreError, UsageTotal
+from openai_proxy.ports import GroupBy, Period, StoreError, UnpricedUsage, UsageTotal
 from openai_proxy.records import UsageRecord
 
 _COLUMNS = {"user": "user_id", "team": "team_id", "key": "key_id", "operation": "operation_name"}
+_OF_UNPRICED = ("model", "service_tier", "usage_source", "unpriced_reason")
 
 
 @dataclass(slots=True)
@@ -32,9 +34,28 @@ class MemoryLedger:
             groups.setdefault(tuple(_value(row, name) for name in by), []).append(row)
         return [_total(group, rows) for group, rows in sorted(groups.items(), key=lambda item: str(item[0]))]
 
+    def unpriced(self, period: Period) -> Sequence[UnpricedUsage]:
+        groups: dict[tuple[Any, ...], list[datetime]] = {}
+        for row in self.records(period, user_id=None, limit=None):
+            if row["event_type"] == "finished" and not row["priced"]:
+                model = row["response_model"] or row["request_model"]
+                group = (model, row["service_tier"], row["usage_source"], row["unpriced_reason"])
+                groups.setdefault(group, []).append(row["event_time"])
+        return [
+            UnpricedUsage(**dict(zip(_OF_UNPRICED, group, strict=True)), **_times(times))
+            for group, times in sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0])))
+        ]
+
+    def revisions(self, event_id: str, period: Period) -> Sequence[Mapping[str, Any]]:
+        return [row for row in self.records(period, user_id=None, limit=None) if row["event_id"] == event_id]
+
     def check(self) -> None:
         if self.broken:
             raise StoreError("the ledger was told to fail")
+
+
+def _times(times: Sequence[datetime]) -> dict[str, Any]:
+    return {"requests": len(times), "first_time": min(times), "last_time": max(times)}
 
 
 def _value(row: Mapping[str, Any], name: GroupBy) -> str | None:

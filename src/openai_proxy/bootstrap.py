@@ -136,11 +136,11 @@ def usage_ledger(settings: Settings) -> UsageLedger:
     """The ledger that `USAGE_STORE_URL` names, to read."""
     match _address(settings, "usage_store_url"):
         case ("bigquery", [project, dataset, table]):
-            from openai_proxy.adapters.bigquery_store import BigQueryLedger
+            from openai_proxy.adapters.bigquery_ledger import BigQueryLedger
 
             return BigQueryLedger(project, dataset, table, max_query_bytes=settings.max_query_bytes)
         case ("sqlite", [path]):
-            from openai_proxy.adapters.sqlite_store import SqliteLedger
+            from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 
             return SqliteLedger(Path(path))
     raise _wrong("USAGE_STORE_URL", _SQLITE, _BIGQUERY)

@@ -21,8 +21,8 @@ def csv_cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, Mapping):
-        return json.dumps(value, separators=(",", ":"))
+    if isinstance(value, Mapping | list):
+        return json.dumps(cell_to_json(value), separators=(",", ":"))
     if isinstance(value, str):
         return "'" + value if value.startswith(_FORMULA_STARTS) else value
     return str(cell_to_json(value))

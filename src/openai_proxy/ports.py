@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from openai_proxy.events import UsageEvent
+from openai_proxy.events import UsageEvent, UsageSource
 from openai_proxy.records import UsageRecord
 
 
@@ -74,7 +74,10 @@ class DeadLetterBox(Protocol):
 
 
 class UsageStore(Protocol):
-    """Writes the ledger; a request's records may come twice and in any order."""
+    """Writes the ledger; a request's records may come twice and in any order, and be priced again.
+
+    Finished beats started, then the highest `price_revision`, then what was stored first.
+    """
 
     def add(self, records: Sequence[UsageRecord]) -> Mapping[str, str]:
         """Keep the records; answer `event_id` -> reason for each one that the store refuses for good.
@@ -120,6 +123,22 @@ class UsageTotal:
     errors: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnpricedUsage:
+    """Final records that ended and have no list cost, for one reason; the times are the first and the last request's.
+
+    `usage_source` tells an amount that has no price (`reported`, `estimated`) from one that was never told (`unknown`).
+    """
+
+    model: str | None
+    service_tier: str | None
+    usage_source: UsageSource
+    unpriced_reason: str | None
+    requests: int
+    first_time: datetime
+    last_time: datetime
+
+
 class UsageLedger(Protocol):
     """Reads the ledger: one final record a request, whatever was delivered twice or late."""
 
@@ -128,6 +147,16 @@ class UsageLedger(Protocol):
 
     def totals(self, period: Period, *, user_id: str | None, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
         """Sums by the groups named, ordered by them; `day` is the UTC day as YYYY-MM-DD. No group: one total."""
+
+    def unpriced(self, period: Period) -> Sequence[UnpricedUsage]:
+        """What has no list cost, by model, tier, source and reason, the most frequent first; open records left out."""
+
+    def revisions(self, event_id: str, period: Period) -> Sequence[Mapping[str, Any]]:
+        """All versions of one final record, oldest first: as it was written, and each time it was priced again.
+
+        The last one is what `records` gives. The period must hold the record's `event_time`; the shorter it is, the
+        less a large ledger has to read.
+        """
 
     def check(self) -> None:
         """Raise `StoreError` when the ledger cannot be read now."""

@@ -7,12 +7,13 @@ and `UsageRecord.row` follow it, and `tests/unit/test_records.py` holds them tog
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 from openai_proxy.events import UsageEvent, UsageSource
 
@@ -69,6 +70,9 @@ class ListCost:
     unpriced_reason: str | None = None
 
 
+_Part = TypeVar("_Part", UsageEvent, TokenCounts, ListCost)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRecord:
     """One row of the ledger, before the store decides which of a request's rows is final.
@@ -85,6 +89,24 @@ class UsageRecord:
     units: tuple[UsedUnit, ...] = ()
     price_revision: int = 0
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> UsageRecord:
+        """The record that a ledger's row was made of."""
+
+        def part(of: type[_Part]) -> _Part:
+            return of(**{field.name: row[field.name] for field in fields(of)})
+
+        return cls(
+            event=part(UsageEvent),
+            tokens=part(TokenCounts),
+            cost=part(ListCost),
+            message_id=row["message_id"],
+            publish_time=row["publish_time"],
+            stored_time=row["stored_time"],
+            units=tuple(UsedUnit(**unit) for unit in row["units"]),
+            price_revision=row["price_revision"] or 0,
+        )
+
     def row(self) -> dict[str, Any]:
         """The record as column name -> value: str, int, bool, aware datetime, Decimal, None, or dict for JSON.
 
@@ -100,6 +122,16 @@ class UsageRecord:
         parts = (self.event, self.tokens, self.cost)
         values = {name: getattr(part, name) for part in parts for name in part.__slots__} | own
         return {column["name"]: values[column["name"]] for column in schema()}
+
+
+def fits_numeric(amount: Decimal) -> bool:
+    """Whether BigQuery's NUMERIC holds an amount exactly: 29 digits before the point, and 9 after it.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types
+    """
+    exact = Context(prec=len(amount.as_tuple().digits) or 1)
+    exponent = amount.normalize(exact).as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -9 and amount.adjusted() < 29  # noqa: PLR2004 - as above
 
 
 @cache

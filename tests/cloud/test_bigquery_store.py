@@ -18,7 +18,9 @@ from google.cloud import bigquery as google_bigquery
 
 from emulators import PROJECT, BigQueryEmulator, CloudLedger
 from made_usage import usage_record
-from openai_proxy.adapters.bigquery_store import BigQueryLedger, BigQueryStore
+from openai_proxy.adapters.bigquery_cells import to_json_row
+from openai_proxy.adapters.bigquery_ledger import BigQueryLedger
+from openai_proxy.adapters.bigquery_store import BigQueryStore
 from openai_proxy.ports import Period, StoreError
 from openai_proxy.records import UsageRecord, schema
 
@@ -80,6 +82,31 @@ def test_more_rows_than_one_call_takes_go_in_several(store: BigQueryStore, empty
     assert list(store.add(records)) == ["bad"]
 
     assert len(empty_cloud_ledger.stored()) == 1_099
+
+
+def test_a_record_that_is_priced_again_within_a_moment_is_not_taken_for_a_redelivery(
+    store: BigQueryStore, empty_cloud_ledger: CloudLedger
+) -> None:
+    store.add([record("again"), replace(record("again"), price_revision=1)])
+
+    assert sorted(row["price_revision"] for row in empty_cloud_ledger.stored()) == [0, 1]
+
+
+def test_a_row_from_before_the_later_columns_is_read_and_priced_again(
+    store: BigQueryStore, empty_cloud_ledger: CloudLedger
+) -> None:
+    later = {"tool_calls", "completion_window", "upstream_region", "units", "price_revision"}
+    old = {name: value for name, value in to_json_row(record("older").row()).items() if name not in later}
+    assert empty_cloud_ledger.client.insert_rows_json(empty_cloud_ledger.table, [old]) == []
+
+    with contextlib.closing(BigQueryLedger(PROJECT, empty_cloud_ledger.dataset, "usage_records")) as ledger:
+        (before,) = ledger.records(DAY, user_id=None, limit=None)
+        assert (before["units"], before["price_revision"]) == ([], None)
+
+        again = replace(UsageRecord.from_row(before), price_revision=1)
+        store.add([again])
+        assert list(ledger.records(DAY, user_id=None, limit=None)) == [again.row()]
+        assert ledger.revisions("older", DAY) == [before, again.row()]
 
 
 class CountingTable(BaseHTTPRequestHandler):

@@ -17,7 +17,7 @@ from google.cloud import bigquery as google_bigquery
 from emulators import PROJECT, BigQueryEmulator, CloudLedger, cloud_ledger
 from made_usage import usage_record
 from openai_proxy.adapters.bigquery_store import BigQueryStore
-from openai_proxy.records import ListCost, TokenCounts, UsageRecord
+from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit
 
 pytestmark = pytest.mark.cloud
 
@@ -30,17 +30,38 @@ NO_PRICE = ListCost(list_cost=None, priced=False, unpriced_reason="model not in 
 
 
 def _request(event_id: str, day: str, user_id: str, model: str, cost: str | None, **event: Any) -> UsageRecord:
-    """1,000 input tokens, 200 of them cached, and 100 output tokens, at noon."""
+    """1,000 input tokens, 200 of them cached, and 100 output tokens, at noon; those cached are a fifth of the cost."""
     record = usage_record(event_id, datetime.fromisoformat(day).replace(hour=12, tzinfo=UTC), user_id, model)
     price = ListCost(list_cost=Decimal(cost), priced=True, sku_price_id=f"{model}@1") if cost else NO_PRICE
-    return replace(record, event=replace(record.event, **event), cost=price)
+    shares = {"input_tokens": Decimal("0.5"), "cache_read_tokens": Decimal("0.2"), "output_tokens": Decimal("0.3")}
+    units = tuple(_unit(unit, shares[unit.unit] * Decimal(cost) if cost else None) for unit in record.units)
+    return replace(record, event=replace(record.event, **event), cost=price, units=units)
+
+
+def _unit(unit: UsedUnit, cost: Decimal | None) -> UsedUnit:
+    return replace(unit, list_cost=cost, charged_quantity=None if cost is None else unit.quantity)
 
 
 def _open(record: UsageRecord) -> UsageRecord:
     """The same request as it began."""
     event = replace(record.event, event_type="started", usage_source="unknown", usage=None, response_model=None)
     event = replace(event, http_status_code=None, duration_ms=None)
-    return replace(record, event=event, tokens=TokenCounts(), cost=NO_PRICE)
+    return replace(record, event=event, tokens=TokenCounts(), cost=NO_PRICE, units=())
+
+
+def _searched(record: UsageRecord, searches: int, cost: str) -> UsageRecord:
+    """The same request, of whose cost so much is for web searches; they are an estimate."""
+    unit = UsedUnit(
+        unit="web_searches",
+        quantity=Decimal(searches),
+        usage_source="estimated",
+        charged_quantity=Decimal(searches),
+        list_unit_price=Decimal(10),
+        pricing_block_size=1000,
+        list_cost=Decimal(cost),
+    )
+    total = (record.cost.list_cost or Decimal(0)) + Decimal(cost)
+    return replace(record, cost=replace(record.cost, list_cost=total), units=(*record.units, unit))
 
 
 ADA, GRACE, LINUS = {"team_id": "research"}, {"team_id": "sales"}, {"team_id": None}
@@ -49,23 +70,27 @@ ROWS = [
     _request("october", "2026-10-02", "ada", "gpt-4.1", "1.00", **ADA),
     _request("large", "2026-11-02", "ada", "gpt-4.1", "1.50", **ADA),
     _request("left", "2026-11-02", "ada", "gpt-4.1", "0.50", **ADA, usage_source="estimated", client_disconnected=True),
-    _request("grace", "2026-11-03", "grace", "gpt-5", "2.00", **GRACE),
+    _searched(_request("grace", "2026-11-03", "grace", "gpt-5", "1.50", **GRACE), 50, "0.50"),
     _request("new", "2026-11-03", "grace", "o-new", None, **GRACE, operation_name="responses"),
     replace(
         _request("limited", "2026-11-03", "ada", "gpt-4.1", "0", **ADA, usage_source="none", response_model=None),
         tokens=TokenCounts(),
+        units=(),
     ),
     _open(_request("silent", "2026-11-04", "linus", "gpt-5", None, **LINUS)),
     _request("december", "2026-12-01", "ada", "gpt-4.1", "7.00", **ADA),
 ]
 ROWS[5] = replace(ROWS[5], event=replace(ROWS[5].event, http_status_code=429, error_type="rate_limit_exceeded"))
-# What comes twice, late and in the wrong order must not show: a stale start, a redelivery, a second end
+# What comes twice, late and in the wrong order must not show: a stale start, a redelivery, a second end; nor must what
+# a later price revision took the place of
 ROWS += [
     replace(_open(ROWS[1]), stored_time=ROWS[1].stored_time + LATE),
     replace(ROWS[1], stored_time=ROWS[1].stored_time + LATE, message_id="again"),
     replace(ROWS[3], stored_time=ROWS[3].stored_time + LATE, cost=replace(ROWS[3].cost, list_cost=Decimal(9))),
     _open(ROWS[3]),
+    replace(ROWS[1], price_revision=1, stored_time=ROWS[1].stored_time + 2 * LATE),
 ]
+ROWS[1] = replace(ROWS[1], cost=NO_PRICE, units=())
 
 ANSWERS: dict[int, list[tuple[Any, ...]]] = {
     1: [
@@ -101,6 +126,10 @@ ANSWERS: dict[int, list[tuple[Any, ...]]] = {
     8: [("chat", 4, 1, 0, 1, 0.25), ("responses", 1, 0, 0, 0, 0.0)],
     9: [("ada", Decimal("2.00"), Decimal("0.5")), ("grace", Decimal("2.00"), Decimal("0.5"))],
     10: [(ROWS[6].event.event_time, "linus", "chat", "gpt-5", "silent")],
+    11: [
+        ("cache_read_tokens", Decimal(800), Decimal("0.70")),  # of 1.50, 0.50 and 1.50, and of the one without a price
+        ("web_searches", Decimal(50), Decimal("0.50")),
+    ],
 }
 
 
@@ -139,8 +168,8 @@ def recent(bigquery: BigQueryEmulator) -> Iterator[CloudLedger]:
         yield made
 
 
-def test_the_page_has_the_ten_questions() -> None:
-    assert sorted(QUERIES) == sorted(ANSWERS) == list(range(1, 11))
+def test_the_page_has_the_eleven_questions() -> None:
+    assert sorted(QUERIES) == sorted(ANSWERS) == list(range(1, 12))
 
 
 @pytest.mark.parametrize("number", ANSWERS)
@@ -154,7 +183,7 @@ def test_each_question_has_its_known_answer(ledger: CloudLedger, number: int) ->
 
 def test_the_table_has_the_duplicates_that_the_questions_do_not_show(ledger: CloudLedger) -> None:
     assert len(ledger.stored()) == len(ROWS)
-    assert len({row["event_id"] for row in ledger.stored()}) == len(ROWS) - 4
+    assert len({row["event_id"] for row in ledger.stored()}) == len(ROWS) - 5
 
 
 def test_the_chargeback_has_a_row_a_month_and_team(recent: CloudLedger) -> None:
@@ -168,6 +197,34 @@ def test_the_chargeback_has_a_row_a_month_and_team(recent: CloudLedger) -> None:
         (november, "sales", 2, 2000, 400, 200, Decimal("2.00"), Decimal(0), 1, 0),
         (december, "research", 1, 1000, 200, 100, Decimal("7.00"), Decimal(0), 0, 0),
     ]
+
+
+def test_the_page_shows_what_was_priced_again(ledger: CloudLedger) -> None:
+    (query,) = re.findall(r"```sql\n([^`]*MAX\(IFNULL\(price_revision[^`]*)```", PAGE)
+
+    rows = ledger.query(query.replace("openai_proxy.usage_records", "usage_records"))
+
+    found = [(row["event_id"], row["price_revision"], row["list_cost"], row["unpriced_reason"]) for row in rows]
+    assert found[0] == ("large", 0, None, NO_PRICE.unpriced_reason)
+    assert found[-1] == ("large", 1, Decimal("1.50"), None)
+    assert {event_id for event_id, *_ in found} == {"large"}
+
+
+def test_unit_costs_have_a_row_a_day_team_user_model_and_unit(recent: CloudLedger) -> None:
+    rows = recent.query("SELECT * FROM unit_costs ORDER BY day, user_id, model, unit")
+
+    second, third = (_shifted(datetime(2026, 11, day, tzinfo=UTC)).date() for day in (2, 3))
+    names = ("cache_read_tokens", "input_tokens", "output_tokens")
+    found = [tuple(row.values()) for row in rows]
+    assert found[3:6] == [
+        (second, "research", "ada", "gpt-4.1", names[0], 400, 400, Decimal("0.40"), Decimal(0), 0),
+        (second, "research", "ada", "gpt-4.1", names[1], 2000, 2000, Decimal("1.00"), Decimal(0), 0),
+        (second, "research", "ada", "gpt-4.1", names[2], 200, 200, Decimal("0.60"), Decimal(0), 0),
+    ]
+    assert found[9] == (third, "sales", "grace", "gpt-5", "web_searches", 50, 50, Decimal("0.50"), Decimal("0.50"), 0)
+    assert found[10] == (third, "sales", "grace", "o-new", names[0], 200, None, Decimal(0), Decimal(0), 1)
+    assert len(found) == 3 + 3 + 4 + 3 + 3
+    assert sum(row["list_cost"] for row in rows) == Decimal("1.00") + Decimal("4.00") + Decimal("7.00")
 
 
 def test_focus_has_a_row_a_day_team_user_key_and_model_in_its_own_words(recent: CloudLedger) -> None:

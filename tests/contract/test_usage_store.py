@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,10 +12,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from openai_proxy.adapters.sqlite_store import SqliteLedger, SqliteStore
+from openai_proxy.adapters.sqlite_ledger import SqliteLedger
+from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.events import UsageEvent
-from openai_proxy.ports import GroupBy, Period, UsageLedger, UsageStore, UsageTotal
-from openai_proxy.records import ListCost, TokenCounts, UsageRecord, schema
+from openai_proxy.ports import GroupBy, Period, UnpricedUsage, UsageLedger, UsageStore, UsageTotal
+from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit, schema
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = Period(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
@@ -35,7 +37,8 @@ def bigquery(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Without insert ids: the emulator drops every row that comes twice, which the real service does only mostly."""
     ledger = request.getfixturevalue("empty_cloud_ledger")
     from emulators import PROJECT
-    from openai_proxy.adapters.bigquery_store import BigQueryLedger, BigQueryStore
+    from openai_proxy.adapters.bigquery_ledger import BigQueryLedger
+    from openai_proxy.adapters.bigquery_store import BigQueryStore
 
     store = BigQueryStore(PROJECT, ledger.dataset, "usage_records", insert_ids=False)
     reader = BigQueryLedger(PROJECT, ledger.dataset, "usage_records")
@@ -50,6 +53,30 @@ ENGINES: Mapping[str, Callable[[pytest.FixtureRequest], Iterator[Engine]]] = {"s
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     yield from ENGINES[request.param](request)
+
+
+UNITS = (
+    UsedUnit(
+        unit="input_tokens",
+        quantity=Decimal(10),
+        usage_source="reported",
+        charged_quantity=Decimal(6),
+        list_unit_price=Decimal("2.5"),
+        pricing_block_size=1_000_000,
+        list_cost=Decimal("0.000015"),
+    ),
+    UsedUnit(unit="audio_seconds", quantity=Decimal("12.345678901"), usage_source="estimated"),
+    UsedUnit(
+        unit="web_searches",
+        quantity=Decimal(10**9),
+        usage_source="reported",
+        charged_quantity=Decimal(0),
+        list_unit_price=Decimal(10),
+        pricing_block_size=1000,
+        list_cost=Decimal("1E-9"),
+        sku_price_id="web-search@2025-06-10",
+    ),
+)
 
 
 def finished(event_id: str = "e1", cost: str | None = "0.0025", **fields: Any) -> UsageRecord:
@@ -70,6 +97,7 @@ def finished(event_id: str = "e1", cost: str | None = "0.0025", **fields: Any) -
         "usage_source": "reported",
         "response_model": "gpt-4o-2024-08-06",
         "usage": {"prompt_tokens": 10, "nested": {"list": [1, "zwei", None]}},
+        "tool_calls": {"web_searches": 2, "image_model": "gpt-image-1"},
         "http_status_code": 200,
         "duration_ms": 900,
     }
@@ -81,14 +109,21 @@ def finished(event_id: str = "e1", cost: str | None = "0.0025", **fields: Any) -
         message_id="7",
         publish_time=NOON + timedelta(microseconds=1),
         stored_time=NOON + timedelta(seconds=1),
+        units=UNITS,
     )
 
 
 def started(event_id: str = "e1", **fields: Any) -> UsageRecord:
     """The open half of the same request."""
-    opened = {"event_type": "started", "usage_source": "unknown", "response_model": None, "usage": None}
-    record = finished(event_id, None, **(opened | {"http_status_code": None, "duration_ms": None} | fields))
-    return replace(record, tokens=TokenCounts())
+    opened: dict[str, Any] = {"event_type": "started", "usage_source": "unknown", "response_model": None, "usage": None}
+    opened |= {"tool_calls": None, "http_status_code": None, "duration_ms": None}
+    return replace(finished(event_id, None, **(opened | fields)), tokens=TokenCounts(), units=())
+
+
+def revised(revision: int, cost: str | None, event_id: str = "e1", **fields: Any) -> UsageRecord:
+    """The finished request, priced again; a minute later each time."""
+    later = NOON + timedelta(minutes=revision)
+    return replace(finished(event_id, cost, **fields), price_revision=revision, stored_time=later)
 
 
 def rows(engine: Engine, period: Period = DAY, user_id: str | None = None, limit: int | None = None) -> list[Any]:
@@ -147,6 +182,154 @@ def test_the_first_finished_stays(engine: Engine) -> None:
     engine.store.add([replace(finished(cost="0.2"), stored_time=NOON + timedelta(seconds=2))])
 
     assert rows(engine)[0]["list_cost"] == Decimal("0.1")
+
+
+def test_units_come_back_in_order_to_the_last_digit(engine: Engine) -> None:
+    engine.store.add([finished()])
+
+    found = rows(engine)[0]["units"]
+    assert found == [unit.cell() for unit in UNITS]
+    assert list(found[0]) == list(UNITS[0].cell())
+    assert {type(unit["quantity"]) for unit in found} == {Decimal}
+
+
+def test_a_record_without_units_has_an_empty_list(engine: Engine) -> None:
+    engine.store.add([started()])
+
+    assert rows(engine)[0]["units"] == []
+
+
+@pytest.mark.parametrize("wrong", [Decimal("1E-10"), Decimal("1E+29"), Decimal("NaN")])
+def test_a_unit_that_the_ledger_cannot_hold_is_refused_and_the_others_are_kept(engine: Engine, wrong: Decimal) -> None:
+    unit = replace(UNITS[0], quantity=wrong)
+
+    refused = engine.store.add([finished("fine"), replace(finished("wrong"), units=(unit,))])
+
+    assert refused == {"wrong": "units.quantity must be a multiple of 1e-9, below 1e29"}
+    assert [row["event_id"] for row in rows(engine)] == ["fine"]
+
+
+def test_a_row_is_read_back_as_the_record_that_it_was(engine: Engine) -> None:
+    engine.store.add([finished("e1"), started("e2")])
+
+    assert [UsageRecord.from_row(row) for row in rows(engine)] == [started("e2"), finished("e1")]
+
+
+# Priced again
+
+
+def costs(engine: Engine, event_id: str = "e1") -> list[tuple[int, Decimal | None]]:
+    return [(row["price_revision"], row["list_cost"]) for row in engine.ledger.revisions(event_id, DAY)]
+
+
+def final_cost(engine: Engine) -> Decimal | None:
+    (row,) = rows(engine)
+    cost: Decimal | None = row["list_cost"]
+    assert engine.ledger.totals(DAY, user_id=None, by=[])[0].list_cost == format(cost or Decimal(0), "f")
+    return cost
+
+
+def test_a_record_that_is_priced_again_has_the_new_cost_and_keeps_the_old_one(engine: Engine) -> None:
+    engine.store.add([finished(cost=None)])
+    engine.store.add([revised(1, "0.3")])
+
+    assert rows(engine) == [revised(1, "0.3").row()]
+    assert engine.ledger.revisions("e1", DAY) == [finished(cost=None).row(), revised(1, "0.3").row()]
+
+
+def test_a_redelivery_before_or_after_changes_nothing_of_a_record_that_was_priced_again(engine: Engine) -> None:
+    late = replace(finished(cost="0.1"), stored_time=NOON + timedelta(days=1))
+    engine.store.add([finished(cost="0.1")])
+    engine.store.add([late, started()])
+    engine.store.add([revised(1, "0.3")])
+    engine.store.add([late, started(), finished(cost="0.1")])
+
+    assert final_cost(engine) == Decimal("0.3")
+    assert costs(engine) == [(0, Decimal("0.1")), (1, Decimal("0.3"))]
+
+
+def test_the_last_of_several_revisions_stands_whatever_comes_again(engine: Engine) -> None:
+    for record in (finished(cost="0.1"), revised(1, "0.3"), revised(2, "0.2"), revised(1, "0.3")):
+        engine.store.add([record])
+
+    assert final_cost(engine) == Decimal("0.2")
+    assert costs(engine) == [(0, Decimal("0.1")), (1, Decimal("0.3")), (2, Decimal("0.2"))]
+
+
+def test_revisions_that_come_in_one_call_are_all_kept(engine: Engine) -> None:
+    engine.store.add([finished(cost="0.1"), revised(1, "0.3"), revised(2, "0.2")])
+
+    assert final_cost(engine) == Decimal("0.2")
+    assert costs(engine) == [(0, Decimal("0.1")), (1, Decimal("0.3")), (2, Decimal("0.2"))]
+
+
+def test_of_two_that_price_at_the_same_time_the_first_stands(engine: Engine) -> None:
+    engine.store.add([finished(cost="0.1")])
+    engine.store.add([revised(1, "0.3")])
+    engine.store.add([replace(revised(1, "0.4"), stored_time=NOON + timedelta(hours=1))])
+
+    assert final_cost(engine) == Decimal("0.3")
+    assert costs(engine) == [(0, Decimal("0.1")), (1, Decimal("0.3"))]
+
+
+def test_deliveries_and_revisions_at_the_same_time_leave_the_last_revision(engine: Engine) -> None:
+    names = [f"e{number}" for number in range(10)]
+    engine.store.add([finished(name, "0.1") for name in names])
+
+    def write(number: int) -> None:
+        for name in names:
+            engine.store.add([revised(number, "0.3", name) if number else finished(name, "0.1"), started(name)])
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, (0, 1, 1, 0)))
+
+    assert {(row["price_revision"], row["list_cost"]) for row in rows(engine)} == {(1, Decimal("0.3"))}
+    assert [costs(engine, name) for name in names] == [[(0, Decimal("0.1")), (1, Decimal("0.3"))]] * len(names)
+
+
+def test_a_started_record_is_no_version_of_a_finished_one(engine: Engine) -> None:
+    engine.store.add([started()])
+    assert engine.ledger.revisions("e1", DAY) == [started().row()]
+
+    engine.store.add([revised(1, "0.3")])
+    assert engine.ledger.revisions("e1", DAY) == rows(engine) == [revised(1, "0.3").row()]
+
+
+def test_a_record_that_was_never_priced_again_has_one_version_and_one_that_is_not_there_none(engine: Engine) -> None:
+    assert engine.ledger.revisions("e1", DAY) == []
+    engine.store.add([finished(), finished("e2")])
+
+    assert engine.ledger.revisions("e1", DAY) == [finished().row()]
+    assert engine.ledger.revisions("nobody", DAY) == []
+    assert engine.ledger.revisions("e1", Period(DAY.until, DAY.until + timedelta(days=1))) == []
+
+
+def test_what_has_no_price_is_told_by_model_tier_and_reason_the_most_frequent_first(engine: Engine) -> None:
+    hour = timedelta(hours=1)
+    other = {"response_model": None, "request_model": "o-new", "usage_source": "unknown"}
+    engine.store.add([finished("priced"), started("open"), finished("outside", None, event_time=DAY.until)])
+    engine.store.add([finished("now-priced", None), revised(1, "0.3", "now-priced")])
+    engine.store.add([finished("e1", None, **other)])
+    engine.store.add([finished(f"e{hours}", None, event_time=NOON + hours * hour) for hours in (4, 2, 3)])
+    engine.store.add([finished("e5", None, service_tier="ultrafast")])
+
+    found = engine.ledger.unpriced(DAY)
+
+    assert found == [
+        unpriced("gpt-4o-2024-08-06", 3, NOON + 2 * hour, NOON + 4 * hour),
+        unpriced("gpt-4o-2024-08-06", 1, NOON, NOON, service_tier="ultrafast"),
+        unpriced("o-new", 1, NOON, NOON, usage_source="unknown"),
+    ]
+
+
+def unpriced(model: str, requests: int, first: datetime, last: datetime, **fields: Any) -> UnpricedUsage:
+    return UnpricedUsage(
+        model=model,
+        requests=requests,
+        first_time=first,
+        last_time=last,
+        **({"service_tier": None, "usage_source": "reported", "unpriced_reason": "no price"} | fields),
+    )
 
 
 def test_a_request_that_never_ended_is_open(engine: Engine) -> None:
@@ -315,6 +498,7 @@ def test_an_empty_ledger_has_no_records_and_one_total_of_nothing(engine: Engine)
         engine.ledger.check()
         assert rows(engine) == []
         assert engine.ledger.totals(DAY, user_id=None, by=["user"]) == []
+        assert engine.ledger.unpriced(DAY) == []
         assert engine.ledger.totals(DAY, user_id=None, by=[]) == [nothing]
         engine.store.check()  # from here on there is a ledger, and it is as empty
 

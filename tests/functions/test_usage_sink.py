@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import requests
 
-from openai_proxy.adapters.sqlite_store import SqliteLedger
+from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.events import UsageEvent
 from openai_proxy.ports import Period
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from made_usage import usage_record
-from openai_proxy.adapters.bigquery_store import BigQueryLedger, BigQueryStore
+from openai_proxy.adapters.bigquery_ledger import BigQueryLedger
+from openai_proxy.adapters.bigquery_store import BigQueryStore
 from openai_proxy.adapters.pubsub import PubsubDeadLetterBox, PubsubDeadLetters, PubsubQueue
 from openai_proxy.ports import Period, QueueError, StoreError
 
@@ -55,6 +56,8 @@ def test_the_ledger_is_neither_written_nor_read() -> None:
         store.check,
         lambda: list(ledger.records(PERIOD, user_id=None, limit=1)),
         lambda: ledger.totals(PERIOD, user_id=None, by=["day"]),
+        lambda: ledger.unpriced(PERIOD),
+        lambda: ledger.revisions("e1", PERIOD),
         ledger.check,
     ]
 

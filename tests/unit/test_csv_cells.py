@@ -27,6 +27,8 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
         (Decimal("0.00000001"), "0.00000001"),
         (NOON, "2026-11-23T12:00:00.000Z"),
         ({"a": [1]}, '{"a":[1]}'),
+        ([], "[]"),
+        ([{"unit": "=audio", "quantity": Decimal("1.50")}], '[{"unit":"=audio","quantity":"1.50"}]'),
         ("gpt-4.1", "gpt-4.1"),
         ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
         ("+1", "'+1"),

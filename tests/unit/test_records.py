@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 
 from made_usage import usage_record
 from openai_proxy.events import UsageEvent
-from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit, cell_to_json, schema
+from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit, cell_to_json, fits_numeric, schema
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PYTHON_TYPES = {
@@ -58,6 +58,23 @@ def test_a_row_has_the_columns_in_order_and_the_types_of_the_schema() -> None:
     assert row["units"]
     for unit in row["units"]:
         _assert_follows(unit, UNIT_COLUMNS)
+
+
+def test_a_record_is_made_of_its_row_again() -> None:
+    record = replace(usage_record("e1", NOON, "ada"), price_revision=2)
+
+    assert UsageRecord.from_row(record.row()) == record
+    assert UsageRecord.from_row(record.row() | {"price_revision": None}) == replace(record, price_revision=0)
+
+
+@pytest.mark.parametrize("text", ["0", "1E-9", "-1E-9", "1.100000000", "99999999999999999999999999999.999999999"])
+def test_an_amount_of_29_and_9_digits_fits(text: str) -> None:
+    assert fits_numeric(Decimal(text))
+
+
+@pytest.mark.parametrize("text", ["1E-10", "1.0000000000000000000000000000001", "1E+29", "NaN", "Infinity"])
+def test_an_amount_of_more_digits_does_not_fit(text: str) -> None:
+    assert not fits_numeric(Decimal(text))
 
 
 def _assert_follows(row: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> None:

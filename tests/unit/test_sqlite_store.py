@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import stat
 import subprocess
@@ -9,15 +10,21 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from string import Template
 
 import pytest
 
 from made_usage import usage_record
-from openai_proxy.adapters.sqlite_store import SqliteLedger, SqliteStore
+from openai_proxy.adapters.sqlite_ledger import SqliteLedger
+from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.ports import Period, StoreError
 
+ROOT = Path(__file__).parents[2]
+QUERIES = ROOT / "src" / "openai_proxy" / "queries" / "sqlite"
+REPORTING = (ROOT / "docs" / "reporting.md").read_text()
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = Period(NOON - timedelta(hours=12), NOON + timedelta(hours=12))
 
@@ -96,19 +103,70 @@ def test_several_processes_make_and_write_one_file_at_once(path: Path) -> None:
     assert SqliteLedger(path).totals(DAY, user_id=None, by=[])[0].requests == 90
 
 
-def test_a_ledger_of_an_older_version_gets_the_columns_it_lacks(path: Path, store: SqliteStore) -> None:
+LATER_COLUMNS = ("tool_calls", "completion_window", "upstream_region", "units", "price_revision")
+
+
+@pytest.fixture
+def older(path: Path, store: SqliteStore) -> Path:
+    """A file as a version wrote it that knew no units and no revisions, with one record."""
     store.add([usage_record("old", NOON, "ada")])
     store.close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("ALTER TABLE usage_records DROP COLUMN upstream_ms")
-        connection.execute("ALTER TABLE usage_records DROP COLUMN stored_time")
+        connection.execute("DROP TABLE usage_record_revisions")
+        for column in (*LATER_COLUMNS, "upstream_ms", "stored_time"):
+            connection.execute(f"ALTER TABLE usage_records DROP COLUMN {column}")
+    return path
 
-    before = list(SqliteLedger(path).records(DAY, user_id=None, limit=None))
-    store.add([usage_record("new", NOON, "ada")])
-    after = list(SqliteLedger(path).records(DAY, user_id=None, limit=None))
 
-    assert [(row["event_id"], row["stored_time"]) for row in before] == [("old", None)]
-    assert [(row["event_id"], row["stored_time"]) for row in after] == [("old", None), ("new", NOON)]
+def test_a_ledger_of_an_older_version_is_read_as_it_is(older: Path) -> None:
+    ledger = SqliteLedger(older)
+
+    (row,) = ledger.records(DAY, user_id=None, limit=None)
+    assert (row["event_id"], row["stored_time"], row["units"], row["price_revision"]) == ("old", None, [], None)
+    assert ledger.revisions("old", DAY) == [row]
+    assert ledger.unpriced(DAY) == []
+    assert ledger.totals(DAY, user_id=None, by=[])[0].requests == 1
+
+
+def test_a_ledger_of_an_older_version_gets_what_it_lacks_and_goes_on(older: Path, store: SqliteStore) -> None:
+    (before,) = SqliteLedger(older).records(DAY, user_id=None, limit=None)
+    new, again = usage_record("new", NOON, "ada"), replace(usage_record("old", NOON, "ada"), price_revision=1)
+
+    store.add([new, usage_record("old", NOON, "ada")])
+    assert list(SqliteLedger(older).records(DAY, user_id=None, limit=None)) == [before, new.row()]
+
+    store.add([again])
+    assert list(SqliteLedger(older).records(DAY, user_id=None, limit=None)) == [again.row(), new.row()]
+    assert SqliteLedger(older).revisions("old", DAY) == [before, again.row()]
+
+
+def test_a_months_sums_read_the_index_alone(older: Path, store: SqliteStore) -> None:
+    """Also in a file whose tables an older version made."""
+    store.check()
+    query = Template((QUERIES / "totals.sql").read_text()).substitute(
+        groups="event_time / 86400000000, coalesce(response_model, request_model), ",
+        grouping="GROUP BY 1, 2",
+        of_user="",
+    )
+
+    with closing(sqlite3.connect(older)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", {"since": 0, "until": 1})]
+
+    assert "COVERING INDEX usage_records_by_time" in plan[0]
+
+
+def test_what_each_unit_cost_is_one_query(path: Path, store: SqliteStore) -> None:
+    query = re.findall(r"```sql\n(SELECT[^`]*json_each[^`]*)```", REPORTING)
+    store.add([usage_record(f"e{number}", NOON, "ada") for number in range(3)])
+
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(query[0]).fetchall()
+
+    assert rows == [
+        ("2026-11-23", "gpt-4.1", "cache_read_tokens", 600, 0),
+        ("2026-11-23", "gpt-4.1", "input_tokens", 3000, 0.006),
+        ("2026-11-23", "gpt-4.1", "output_tokens", 300, 0.0024),
+    ]
 
 
 def test_a_reader_sees_a_ledger_that_is_being_written(path: Path, store: SqliteStore) -> None:
@@ -169,3 +227,15 @@ def test_an_error_in_the_middle_of_a_commit_keeps_nothing_of_it(path: Path, stor
         store.add([usage_record("good", NOON, "ada"), usage_record("bad", NOON, "ada")])
 
     assert SqliteLedger(path).totals(DAY, user_id=None, by=[])[0].requests == 0
+
+
+def test_a_revision_that_cannot_be_kept_leaves_the_record_as_it_is(path: Path, store: SqliteStore) -> None:
+    record = usage_record("e1", NOON, "ada")
+    store.add([record])
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TRIGGER refuse BEFORE UPDATE ON usage_records BEGIN SELECT raise(ABORT, 'refused'); END")
+
+    with pytest.raises(StoreError, match="refused"):
+        store.add([replace(record, price_revision=1)])
+
+    assert SqliteLedger(path).revisions("e1", DAY) == [record.row()]

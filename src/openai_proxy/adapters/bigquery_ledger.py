@@ -1,0 +1,143 @@
+"""The ledger in BigQuery, read: the questions of `queries/bigquery`, through the table function `usage`.
+
+Terraform makes the table function and the views of the same files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+from string import Template
+
+from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
+
+from openai_proxy.adapters.bigquery_cells import Row, from_client
+from openai_proxy.adapters.bigquery_client import CALL_SECONDS, FAILURES, RETRY, LazyClient, store_error
+from openai_proxy.ports import GroupBy, Period, UnpricedUsage, UsageTotal
+
+_READ_RETRY = bigquery.DEFAULT_RETRY.with_delay(initial=0.2, maximum=2.0).with_timeout(20.0)
+_JOB_RETRY = DEFAULT_JOB_RETRY.with_timeout(20.0)
+_QUERY_SECONDS = 60.0
+_ALL = 2**63 - 1
+
+
+class BigQueryLedger:
+    """Reads the ledger through its table function, with parameters only; for many threads at once.
+
+    `max_query_bytes` 0 is no limit; BigQuery refuses, free of charge, a query that would read more.
+    """
+
+    def __init__(self, project: str, dataset: str, table: str, *, max_query_bytes: int = 0) -> None:
+        self._function = f"{project}.{dataset}.usage"
+        self._names = {"table": f"{project}.{dataset}.{table}", "usage": self._function}
+        self._max_query_bytes = max_query_bytes
+        self._client = LazyClient(project)
+
+    def records(self, period: Period, *, user_id: str | None, limit: int | None) -> Iterator[Row]:
+        """Final records of the period, newest first, a page at a time.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        of_user = bigquery.ScalarQueryParameter("user_id", "STRING", user_id)
+        most = bigquery.ScalarQueryParameter("most", "INT64", _ALL if limit is None else limit)
+        return map(from_client, self._rows("records", period, of_user, most))
+
+    def revisions(self, event_id: str, period: Period) -> Sequence[Row]:
+        """All versions of one final record, oldest first; reads the partitions of the period.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        of_event = bigquery.ScalarQueryParameter("event_id", "STRING", event_id)
+        return [from_client(row) for row in self._rows("revisions", period, of_event)]
+
+    def totals(self, period: Period, *, user_id: str | None, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
+        """Sums by the groups named, ordered by them.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        of_user = bigquery.ScalarQueryParameter("user_id", "STRING", user_id)
+        groups = bigquery.ArrayQueryParameter("by", "STRING", list(by))
+        totals = [_total(row, by) for row in self._rows("totals", period, of_user, groups)]
+        if not totals and not by:
+            return [_total(dict.fromkeys(_SUMS, 0), by)]
+        # None first, as in SQL; here, because the query does not know in which order the groups were named
+        return sorted(totals, key=lambda total: [(name is not None, name or "") for name in total.group])
+
+    def unpriced(self, period: Period) -> Sequence[UnpricedUsage]:
+        """What has no list cost, the most frequent first.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        return [UnpricedUsage(**row) for row in self._rows("unpriced", period)]
+
+    def check(self) -> None:
+        """Look at the table function: that costs nothing, a query does.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        try:
+            self._client.get().get_routine(self._function, retry=RETRY, timeout=CALL_SECONDS)
+        except FAILURES as error:
+            raise store_error(self._function, "read", error) from None
+
+    def close(self) -> None:
+        """Close the connections; the next question opens them again."""
+        self._client.close()
+
+    def _rows(self, name: str, period: Period, *parameters: _Parameter) -> Iterator[Row]:
+        config = bigquery.QueryJobConfig(
+            query_parameters=[
+                bigquery.ScalarQueryParameter("since", "TIMESTAMP", period.since),
+                bigquery.ScalarQueryParameter("until", "TIMESTAMP", period.until),
+                *parameters,
+            ],
+        )
+        if self._max_query_bytes:
+            config.maximum_bytes_billed = self._max_query_bytes
+        try:
+            yield from self._client.get().query_and_wait(
+                Template(_query(name)).substitute(self._names),
+                job_config=config,
+                api_timeout=CALL_SECONDS,
+                wait_timeout=_QUERY_SECONDS,
+                retry=_READ_RETRY,
+                job_retry=_JOB_RETRY,
+            )
+        except FAILURES as error:
+            raise store_error(self._function, "read", error) from None
+
+
+_Parameter = bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter
+
+
+@cache
+def _query(name: str) -> str:
+    return resources.files("openai_proxy").joinpath("queries", "bigquery", f"{name}.sql").read_text("utf-8")
+
+
+_SUMS = (
+    "requests",
+    "input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+    "reasoning_output_tokens",
+    "list_cost",
+    "unpriced",
+    "estimated",
+    "open",
+    "errors",
+)
+
+
+def _total(row: Row, by: Sequence[GroupBy]) -> UsageTotal:
+    sums = {name: row[name] for name in _SUMS}
+    sums["list_cost"] = format(Decimal(row["list_cost"]).normalize(), "f")
+    return UsageTotal(group=tuple(row[f"{name}_group"] for name in by), **sums)

@@ -1,0 +1,173 @@
+"""The embedded ledger, read: the questions of `queries/sqlite`, a connection each."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import quote
+
+from openai_proxy.adapters.sqlite_table import (
+    BUSY_SECONDS,
+    NAMES,
+    Cell,
+    Row,
+    advice,
+    amount_of,
+    columns,
+    from_cells,
+    microseconds,
+    time_of,
+)
+from openai_proxy.ports import GroupBy, Period, StoreError, UnpricedUsage, UsageTotal
+
+_DAY = 86_400_000_000  # microseconds
+_TABLE, _REPLACED = "usage_records", "usage_record_revisions"
+
+
+class SqliteLedger:
+    """Reads the ledger; a file that does not exist yet is an empty one. A connection a call: threads share nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def records(self, period: Period, *, user_id: str | None, limit: int | None) -> Iterator[Row]:
+        """Final records of the period, newest first, one at a time from the file.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        with self._reading() as connection:
+            present = columns(connection, _TABLE)
+            if not present:
+                return
+            query = _query("records", user_id, columns=_list(present))
+            rows = connection.execute(query, _values(period, user_id) | {"most": -1 if limit is None else limit})
+            yield from map(from_cells, rows)
+
+    def revisions(self, event_id: str, period: Period) -> Sequence[Row]:
+        """All versions of one final record, oldest first.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        found: list[Row] = []
+        values = _values(period, None) | {"event_id": event_id}
+        with self._reading() as connection:
+            connection.execute("BEGIN")  # a revision may be written in between
+            for table in (_REPLACED, _TABLE):
+                present = columns(connection, table)
+                if present:
+                    query = _query("revisions", None, columns=_list(present), table=table)
+                    found += map(from_cells, connection.execute(query, values))
+        return found
+
+    def totals(self, period: Period, *, user_id: str | None, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
+        """Sums by the groups named, ordered by them.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        keys = ", ".join(str(number + 1) for number in range(len(by)))
+        query = _query(
+            "totals",
+            user_id,
+            groups="".join(f"{_GROUPS[name]}, " for name in by),
+            grouping=f"GROUP BY {keys} ORDER BY {keys}" if by else "",
+        )
+        with self._reading() as connection:
+            if not columns(connection, _TABLE):
+                return [] if by else [_total((), (0,) * _SUMS)]
+            rows = connection.execute(query, _values(period, user_id)).fetchall()
+        return [_total(_group(by, row), row[len(by) :]) for row in rows]
+
+    def unpriced(self, period: Period) -> Sequence[UnpricedUsage]:
+        """What has no list cost, the most frequent first.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        with self._reading() as connection:
+            if not columns(connection, _TABLE):
+                return []
+            connection.row_factory = sqlite3.Row
+            rows = connection.execute(_query("unpriced", None), _values(period, None)).fetchall()
+        times = ("first_time", "last_time")
+        return [UnpricedUsage(**{**row, **{name: time_of(row[name]) for name in times}}) for row in rows]
+
+    def check(self) -> None:
+        """Read once.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        with self._reading() as connection:
+            columns(connection, _TABLE)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            address = f"file:{quote(str(self._path))}?mode=ro" if self._path.exists() else "file::memory:"
+            connection = sqlite3.connect(address, timeout=BUSY_SECONDS, uri=True, check_same_thread=False)
+            with contextlib.closing(connection):
+                yield connection
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(advice(self._path, "read", error)) from None
+
+
+def _list(present: set[str]) -> str:
+    """All columns in their order; one that an older program has not made yet is empty."""
+    return ", ".join(name if name in present else f"NULL AS {name}" for name in NAMES)
+
+
+# Questions
+
+_GROUPS: Mapping[GroupBy, str] = {
+    "user": "user_id",
+    "team": "team_id",
+    "key": "key_id",
+    "model": "coalesce(response_model, request_model)",
+    "operation": "operation_name",
+    "day": f"event_time / {_DAY} - (event_time % {_DAY} < 0)",  # days since 1970, rounded down
+}
+_SUMS = 10  # of totals.sql
+
+
+@cache
+def _text_of(name: str) -> Template:
+    return Template(resources.files("openai_proxy").joinpath("queries", "sqlite", f"{name}.sql").read_text("utf-8"))
+
+
+def _query(name: str, user_id: str | None, **parts: str) -> str:
+    """A query of `queries/sqlite`; what is put in is fixed text of this module, every value is bound."""
+    return _text_of(name).substitute(parts, of_user="" if user_id is None else "AND user_id = :user_id")
+
+
+def _values(period: Period, user_id: str | None) -> dict[str, Cell]:
+    return {"since": microseconds(period.since), "until": microseconds(period.until), "user_id": user_id}
+
+
+def _group(by: Sequence[GroupBy], row: Sequence[Any]) -> tuple[str | None, ...]:
+    return tuple(time_of(cell * _DAY).date().isoformat() if name == "day" else cell for name, cell in zip(by, row))  # noqa: B905 - a row goes on with its sums
+
+
+def _total(group: tuple[str | None, ...], sums: Sequence[int]) -> UsageTotal:
+    requests, tokens_in, cached, tokens_out, reasoning, nanodollars, unpriced, estimated, opened, errors = sums
+    return UsageTotal(
+        group=group,
+        requests=requests,
+        input_tokens=tokens_in,
+        cache_read_input_tokens=cached,
+        output_tokens=tokens_out,
+        reasoning_output_tokens=reasoning,
+        list_cost=format(amount_of(nanodollars), "f"),
+        unpriced=unpriced,
+        estimated=estimated,
+        open=opened,
+        errors=errors,
+    )
