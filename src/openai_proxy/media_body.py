@@ -10,7 +10,7 @@ from typing import Any
 
 from openai_proxy.body_meter import BodyMeter
 from openai_proxy.json_members import Path
-from openai_proxy.reading import Reading
+from openai_proxy.reading import Reading, told_object
 from openai_proxy.recorded_audio import RecordedAudio
 
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,30})?")
@@ -33,7 +33,7 @@ class ImagesBody(BodyMeter):
             self._take_svg(value)
 
     def _take_svg(self, usage: object) -> None:
-        if isinstance(usage, dict) and usage:
+        if usage := told_object(usage):
             self.reading.tool_usage = {"svg_usage": usage}
 
 

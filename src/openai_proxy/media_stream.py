@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from openai_proxy.json_members import Path
+from openai_proxy.reading import told_object
 from openai_proxy.stream_meter import StreamMeter
 
 
@@ -46,11 +47,11 @@ class ImagesStream(MediaStream):
         super().event(event)
         if event.get("type") in ("image_generation.completed", "image_edit.completed"):
             self._completed += 1
-            usage, known = event.get("usage"), self.reading.usage
+            usage, known = told_object(event.get("usage")), self.reading.usage
             if self._completed == 1:
-                self.reading.take({"usage": usage})
+                self.reading.usage = usage
             else:  # where one image's is not told, nor is that of all
-                self.reading.usage = _sum(known, usage) if known and isinstance(usage, dict) else None
+                self.reading.usage = _sum(known, usage) if known and usage else None
 
 
 class SpeechStream(MediaStream):

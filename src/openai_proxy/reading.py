@@ -1,7 +1,8 @@
-"""What is read of an answer while its bytes pass. Where usage stands: reference openai-api.md, 2.1."""
+"""What was read of an answer while its bytes passed. Where usage stands: reference openai-api.md, 2.1."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -13,6 +14,7 @@ LARGEST_OUTPUT = 2 * 1024 * 1024
 """Characters of output that are kept to estimate from; 128k tokens are about 0.5 MB."""
 
 _LONGEST_TEXT = 256
+_LARGEST_OBJECT = 60 * 1024  # bytes; a usage event has a place for 64 KB
 
 
 @dataclass(slots=True)
@@ -40,8 +42,8 @@ class Reading:
 
     def take(self, members: Mapping[str, Any]) -> None:
         """Take the members of a body, or of a stream's event, that say something."""
-        self.usage = _object(members.get("usage")) or self.usage
-        self.tool_usage = _object(members.get("tool_usage")) or self.tool_usage
+        self.usage = told_object(members.get("usage")) or self.usage
+        self.tool_usage = told_object(members.get("tool_usage")) or self.tool_usage
         self.model = short_text(members.get("model")) or self.model
         self.response_id = short_text(members.get("id")) or self.response_id
         self.service_tier = short_text(members.get("service_tier")) or self.service_tier
@@ -66,5 +68,12 @@ def short_text(value: object) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT else None
 
 
-def _object(value: object) -> Mapping[str, Any] | None:
-    return value if isinstance(value, dict) else None
+def told_object(value: object) -> Mapping[str, Any] | None:
+    """An object that says something and that an event can carry, or None."""
+    if not isinstance(value, dict) or not value:
+        return None
+    try:
+        fits = len(json.dumps(value, allow_nan=False)) <= _LARGEST_OBJECT
+    except (ValueError, RecursionError):  # 1e999, or nested too deeply to be written again
+        return None
+    return value if fits else None

@@ -2,378 +2,208 @@ from __future__ import annotations
 
 import gzip
 import json
-import tracemalloc
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meters import fed
 from openai_proxy.body_meter import BodyMeter, ObjectMeter
 from openai_proxy.chat_stream import ChatStream, UnaskedUsageFilter
 from openai_proxy.decoding import Decoder
-from openai_proxy.metering import EVENT_STREAM, Meter, NoMeter, meter_for
-from openai_proxy.responses_meters import ResponsesStream
-from packets import Places, cut, every_two, places
+from openai_proxy.endpoints import Metering
+from openai_proxy.media_body import ImagesBody, SpokenAudio, TranscriptBody, TranscriptText
+from openai_proxy.media_stream import ImagesStream, SpeechStream, TranscriptStream
+from openai_proxy.metering import EVENT_STREAM, NoMeter, meter_for
+from openai_proxy.reading import Reading
+from openai_proxy.responses_meters import ResponsesBody, ResponsesStream
+from packets import Places, cut, places
 
-USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "prompt_tokens_details": {"cached_tokens": 0}}
-HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "gpt-4o-2024-08-06", "service_tier": "default"}
-LARGE = 64 * 1024
-HELD = 1024 * 1024
+JSON = "application/json"
+CHOSEN: Sequence[tuple[Metering, str, type]] = (
+    ("chat", EVENT_STREAM, ChatStream),
+    ("chat", JSON, BodyMeter),
+    ("responses", EVENT_STREAM, ResponsesStream),
+    ("responses", JSON, ResponsesBody),
+    ("body", EVENT_STREAM, NoMeter),
+    ("body", JSON, BodyMeter),
+    ("body", "application/problem+json", BodyMeter),
+    ("body", "audio/mpeg", NoMeter),
+    ("images", EVENT_STREAM, ImagesStream),
+    ("images", JSON, ImagesBody),
+    ("images", "text/html", NoMeter),
+    ("speech", EVENT_STREAM, SpeechStream),
+    ("speech", JSON, BodyMeter),
+    ("speech", "audio/mpeg", SpokenAudio),
+    ("speech", "application/octet-stream", SpokenAudio),
+    ("speech", "text/html", NoMeter),
+    ("transcription", EVENT_STREAM, TranscriptStream),
+    ("transcription", JSON, TranscriptBody),
+    ("transcription", "text/plain", TranscriptText),
+    ("transcription", "text/vtt", TranscriptText),
+    ("transcription", "application/x-subrip", TranscriptText),
+    ("transcription", "application/octet-stream", NoMeter),
+    ("free", EVENT_STREAM, NoMeter),
+    ("free", JSON, ObjectMeter),
+    ("free", "application/octet-stream", NoMeter),
+    ("unmetered", JSON, ObjectMeter),
+    ("unmetered", "text/plain", NoMeter),
+)
 
-contents = st.one_of(
-    st.text(max_size=12),
-    st.sampled_from(
-        ['{"a":1,"usage":null}', ',"usage":null', '"usage":null,', "[DONE]", "data: x\n\n", '{"choices":[]}']
+
+@pytest.mark.parametrize(("metering", "content_type", "kind"), CHOSEN)
+def test_the_meter_is_chosen_by_endpoint_and_media_type(metering: Metering, content_type: str, kind: type) -> None:
+    assert type(meter_for(metering, content_type, unasked=False)) is kind
+
+
+@pytest.mark.parametrize(("metering", "content_type", "kind"), CHOSEN)
+def test_only_a_chat_stream_is_edited_and_only_where_usage_was_not_asked_for(
+    metering: Metering, content_type: str, kind: type
+) -> None:
+    edited = metering == "chat" and content_type == EVENT_STREAM
+
+    assert type(meter_for(metering, content_type, unasked=True)) is (UnaskedUsageFilter if edited else kind)
+
+
+odd = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "id", "x"]), inner, max_size=3)
     ),
+    max_leaves=6,
 )
+"""What a member may be that ought to be something else."""
 
-
-def fed(meter: Meter, packets: Sequence[bytes]) -> bytes:
-    return b"".join([meter.feed(packet) for packet in packets] + [meter.finish()])
-
-
-def chat_stream(
-    deltas: Sequence[str], *, asked: bool, end: str, compact: bool, place: str, done: bool = True, usage: Any = USAGE
-) -> bytes:
-    """What OpenAI sends: with usage asked for, `"usage":null` in each chunk, and a chunk with the usage alone."""
-
-    def chunk(choices: Sequence[Any], usage: Any) -> str:
-        members = [*HEAD.items(), ("choices", choices)]
-        if asked:
-            members.insert({"front": 0, "middle": 3, "end": len(members)}[place], ("usage", usage))
-        separators = (",", ":") if compact else (", ", ": ")
-        return f"data: {json.dumps(dict(members), separators=separators)}{end}{end}"
-
-    parts = [chunk([{"index": 0, "delta": {"content": delta}, "finish_reason": None}], None) for delta in deltas]
-    if asked:
-        parts.append(chunk([], usage))
-    if done:
-        parts.append(f"data: [DONE]{end}{end}")
-    return "".join(parts).encode()
-
-
-streams = st.fixed_dictionaries(
-    {
-        "end": st.sampled_from(["\n", "\r\n"]),
-        "compact": st.booleans(),
-        "place": st.sampled_from(["front", "middle", "end"]),
-        "done": st.booleans(),
-    }
+ITEMS: Sequence[Mapping[str, Any]] = (
+    {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}},
+    {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1", "status": "completed"},
+    {"type": "shell_call", "environment": {"type": "container_reference", "container_id": "cntr_2"}},
+    {"type": "image_generation_call", "status": "completed", "svg_usage": {"input_tokens": 1, "model": "gpt-5"}},
 )
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.lists(contents, max_size=5), streams, places)
-def test_the_client_gets_exactly_what_it_would_have_got_unasked(
-    deltas: list[str], form: dict[str, Any], where: Places | None
-) -> None:
-    meter = UnaskedUsageFilter()
-
-    out = fed(meter, cut(chat_stream(deltas, asked=True, **form), where))
-
-    assert out == chat_stream(deltas, asked=False, **form)
-    assert meter.reading.usage == USAGE
-    assert meter.reading.ended is form["done"]
-    assert "".join(meter.reading.output) == "".join(deltas)
-    assert (meter.reading.model, meter.reading.response_id, meter.reading.service_tier) == (
-        "gpt-4o-2024-08-06",
-        "chatcmpl-1",
-        "default",
-    )
-
-
-def test_every_cut_of_one_chat_stream() -> None:
-    form: dict[str, Any] = {"end": "\r\n", "compact": True, "place": "middle"}
-    asked = chat_stream(["é\n\n", ',"usage":null'], asked=True, **form)
-    unasked = chat_stream(["é\n\n", ',"usage":null'], asked=False, **form)
-
-    for packets in every_two(asked):
-        assert fed(UnaskedUsageFilter(), packets) == unasked
-
-
-@pytest.mark.parametrize("place", ["front", "middle", "end"])
-@pytest.mark.parametrize("packet", [1000, LARGE, 1 << 22])
-def test_a_chunk_too_large_to_be_held_is_filtered_as_well(place: str, packet: int) -> None:
-    form: dict[str, Any] = {"end": "\n", "compact": True, "place": place}
-    deltas = ["x" * 1_000_000, ',"usage":null' * 50_000]
-    asked = chat_stream(deltas, asked=True, **form)
-    meter = UnaskedUsageFilter()
-
-    out = fed(meter, [asked[at : at + packet] for at in range(0, len(asked), packet)])
-
-    assert out == chat_stream(deltas, asked=False, **form)
-    assert meter.reading.usage == USAGE
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.floats(0, 1), places)
-def test_a_stream_cut_in_an_event_loses_nothing_but_what_was_unasked(end: float, where: Places | None) -> None:
-    form: dict[str, Any] = {"end": "\n", "compact": True, "place": "end"}
-    asked, unasked = (chat_stream(["a", "b"], asked=asked, **form) for asked in (True, False))
-    asked = asked[: round(end * len(asked))]
-
-    out = fed(UnaskedUsageFilter(), cut(asked, where))
-
-    whole = out[: out.rfind(b"\n\n") + 2] if b"\n\n" in out else b""
-    assert unasked.startswith(whole)
-    assert len(asked) - len(out) <= asked.count(b',"usage":null') * 13 + len(asked.rpartition(b'"choices":[]')[0])
-
-
-def test_a_usage_chunk_without_its_blank_line_is_read_and_taken_out() -> None:
-    asked = chat_stream(["a"], asked=True, end="\n", compact=True, place="end", done=False)
-    meter = UnaskedUsageFilter()
-
-    out = fed(meter, [asked[:-2]])
-
-    assert out == chat_stream(["a"], asked=False, end="\n", compact=True, place="end", done=False)
-    assert meter.reading.usage == USAGE
-
-
-def test_a_large_chunk_without_its_blank_line_passes() -> None:
-    asked = chat_stream(["x" * 400_000], asked=True, end="\n", compact=True, place="end", done=False)
-    asked = asked[: asked.index(b"\n\n")]
-
-    assert fed(UnaskedUsageFilter(), cut(asked, [0.9])) == asked.replace(b',"usage":null', b"")
-
-
-def test_what_the_client_asked_for_passes_untouched() -> None:
-    asked = chat_stream(["a", "b"], asked=True, end="\n", compact=True, place="end")
-    meter = ChatStream()
-
-    assert fed(meter, cut(asked, None)) == asked
-    assert meter.reading.usage == USAGE
-
-
-def test_usage_beside_choices_stays_in() -> None:
-    chunk = b'data: {"choices":[{"delta":{}}],"usage":{"prompt_tokens":1}}\n\n'
-    meter = UnaskedUsageFilter()
-
-    assert fed(meter, [chunk]) == chunk
-    assert meter.reading.usage == {"prompt_tokens": 1}
-
-
-def test_deltas_of_all_kinds_are_kept_to_estimate_from() -> None:
-    choices = [
-        {"delta": {"content": "a", "refusal": "b", "reasoning_content": "c"}},
-        {"delta": {"tool_calls": [{"function": {"name": "d", "arguments": "e"}}, {"function": None}, 5]}},
-        {"text": "f", "delta": None},
-        "strange",
-    ]
-    meter = ChatStream()
-    meter.feed(f'data: {json.dumps({"choices": choices})}\n\ndata: {{"choices":5}}\n\ndata: 7\n\ndata: {{\n\n'.encode())
-
-    assert "".join(meter.reading.output) == "abcdef"
-
-
-def test_comments_pass() -> None:
-    meter = UnaskedUsageFilter()
-
-    assert fed(meter, [b": keep-alive\n\ndata: [DONE]\n\n"]) == b": keep-alive\n\ndata: [DONE]\n\n"
-    assert meter.reading.ended
-
-
-def test_the_deltas_kept_are_bounded() -> None:
-    meter = ChatStream()
-    event = json.dumps({"choices": [{"delta": {"content": "x" * 100_000}}]})
-    for _ in range(50):
-        meter.feed(f"data: {event}\n\n".encode())
-
-    assert meter.reading.output_length <= 2_200_000
-
-
-def test_an_error_in_a_stream_names_itself() -> None:
-    meter = ChatStream()
-    meter.feed(b'data: {"error":{"message":"secret","type":"server_error","code":null}}\n\n')
-
-    assert meter.reading.error_type == "server_error"
-
-
-def responses_stream(kind: str, response: Any, end: str = "\n") -> bytes:
-    events: list[tuple[str, Any]] = [
-        ("response.created", {"response": {"id": "resp_1", "model": "gpt-5", "usage": None}}),
-        ("response.output_text.delta", {"delta": "Hello é"}),
-        (kind, {"response": response}),
-    ]
-    return "".join(
-        f"event: {name}{end}data: {json.dumps({'type': name} | data)}{end}{end}" for name, data in events
-    ).encode()
-
-
-RESPONSE = {
-    "id": "resp_1", "model": "gpt-5-2025-08-07", "service_tier": "flex", "error": None,
-    "usage": {"input_tokens": 3, "output_tokens": 2}, "tool_usage": {"web_search": {"num_requests": 1}},
+TOOLS = (
+    {"type": "code_interpreter", "container": {"type": "auto", "memory_limit": "4g"}},
+    {"type": "shell", "environment": {"type": "container_auto", "memory_limit": None}},
+    {"type": "image_generation", "model": "gpt-image-1-mini"},
+)
+USAGE = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, "input_tokens_details": {"text_tokens": 1}}
+ANSWER: Mapping[str, Any] = {
+    "id": "resp_1", "model": "gpt-5", "service_tier": "default", "error": None, "output": ITEMS, "tools": TOOLS,
+    "usage": USAGE, "tool_usage": {"web_search": {"num_requests": 1}}, "svg_usage": {"input_tokens": 1},
+    "text": "said", "duration": 1.5, "choices": [{"delta": {"content": "a"}}], "delta": "a",
 }  # fmt: skip
+KINDS = (
+    "response.completed", "response.output_item.done", "response.output_text.delta", "error", "speech.audio.done",
+    "image_generation.completed", "image_edit.completed", "transcript.text.delta", "transcript.text.done",
+)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=60)
+def wounded(document: Any, wounds: Sequence[tuple[float, Any]]) -> Any:
+    """The document with the value at some places replaced."""
+    text = json.dumps(document)
+    for place, value in wounds:
+        ways = list(all_ways(json.loads(text)))
+        way = ways[min(len(ways) - 1, int(place * len(ways)))]
+        copy = json.loads(text)
+        inner = copy
+        for step in way[:-1]:
+            inner = inner[step]
+        inner[way[-1]] = value
+        text = json.dumps(copy)
+    return json.loads(text)
+
+
+def all_ways(value: Any, way: tuple[Any, ...] = ()) -> Any:
+    """The steps to each value of a document."""
+    if way:
+        yield way
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, member in inner:
+        yield from all_ways(member, (*way, step))
+
+
+def stated(reading: Reading) -> tuple[object, ...]:
+    """Everything that a reading says, but for the sound."""
+    return (
+        reading.usage, reading.tool_usage, reading.tool_calls, reading.model, reading.response_id,
+        reading.service_tier, reading.error_type, reading.ended, "".join(reading.output), reading.duration_seconds,
+    )  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
 @given(
-    st.sampled_from(["response.completed", "response.incomplete", "response.failed"]),
-    st.sampled_from(["\n", "\r\n"]),
+    chosen=st.sampled_from([(metering, content_type) for metering, content_type, _ in CHOSEN]),
+    kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=3),
+    wounds=st.lists(st.tuples(st.floats(0, 1), odd), max_size=3),
+    end=st.sampled_from(["\n", "\r\n"]),
+    where=places,
+    coded=st.booleans(),
+)
+def test_whatever_is_wrong_in_an_answer_it_passes_and_reads_the_same_however_it_is_cut(
+    *,
+    chosen: tuple[Metering, str],
+    kinds: list[str],
+    wounds: list[tuple[float, Any]],
+    end: str,
+    where: Places | None,
+    coded: bool,
+) -> None:
+    metering, content_type = chosen
+    events = [wounded({"type": kind, "response": ANSWER, "item": ITEMS[0], **ANSWER}, wounds) for kind in kinds]
+    data = json.dumps(events[0]).encode()
+    if content_type == EVENT_STREAM:
+        data = "".join(f"event: x{end}data: {json.dumps(event)}{end}{end}" for event in events).encode()
+    cut_meter, whole_meter = (meter_for(metering, content_type, unasked=False) for _ in range(2))
+
+    if coded:  # as `exchange` does: the client gets the coded bytes, the meter what they say
+        decoder = Decoder()
+        packets = [part for packet in cut(gzip.compress(data), where) for part in decoder.feed(packet)]
+    else:
+        packets = cut(data, where)
+
+    assert fed(cut_meter, packets) == data
+    assert fed(whole_meter, [data]) == data
+    assert stated(cut_meter.reading) == stated(whole_meter.reading)
+    for told in (cut_meter.reading.usage, cut_meter.reading.tool_usage, cut_meter.reading.tool_calls):
+        json.dumps(told, allow_nan=False)  # an event can carry it
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from([(metering, content_type) for metering, content_type, _ in CHOSEN]),
+    st.binary(max_size=80) | st.text(alphabet='data: {}[]",:\\\n\r01eE-', max_size=80).map(str.encode),
     places,
 )
-def test_usage_is_read_from_each_terminal_event(kind: str, end: str, where: Places | None) -> None:
-    stream = responses_stream(kind, RESPONSE, end)
-    meter = ResponsesStream()
-
-    assert fed(meter, cut(stream, where)) == stream
-    reading = meter.reading
-    assert reading.usage == RESPONSE["usage"]
-    assert reading.tool_usage == RESPONSE["tool_usage"]
-    assert (reading.model, reading.response_id, reading.service_tier) == ("gpt-5-2025-08-07", "resp_1", "flex")
-    assert reading.output == ["Hello é"]
-    assert reading.ended
-
-
-def test_a_failed_response_names_its_error() -> None:
-    meter = ResponsesStream()
-    meter.feed(responses_stream("response.failed", RESPONSE | {"error": {"code": "rate_limit_exceeded"}}))
-
-    assert meter.reading.error_type == "rate_limit_exceeded"
-    assert meter.reading.usage == RESPONSE["usage"]
-
-
-@pytest.mark.parametrize(("code", "error_type"), [("server_error", "server_error"), (None, "error"), ("", "error")])
-def test_an_error_event_names_itself(code: str | None, error_type: str) -> None:
-    meter = ResponsesStream()
-    meter.feed(f"data: {json.dumps({'type': 'error', 'code': code, 'message': 'secret'})}\n\n".encode())
-
-    assert meter.reading.error_type == error_type
-
-
-def most_held(meter: Meter, packets: Iterator[bytes]) -> int:
-    """The most memory that a meter held at any time, beyond the packet at hand."""
-    tracemalloc.start()
-    try:
-        for packet in packets:
-            meter.feed(packet)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-def filled(head: bytes, tail: bytes, size: int) -> Iterator[bytes]:
-    filler = b"\\n\xc3\xa9x" * (LARGE // 5)
-    yield head
-    for _ in range(size // len(filler)):
-        yield filler
-    yield tail
-
-
-@pytest.mark.parametrize("kind", ["response.completed", "response.in_progress"])
-def test_a_final_event_of_30_mb_is_read_and_not_held(kind: str) -> None:
-    head = f'event: {kind}\ndata: {{"type":"{kind}","response":{{"id":"resp_1","output":["'.encode()
-    tail = b'"],"model":"gpt-5","usage":{"input_tokens":3},"tool_usage":null}}\n\n'
-    meter = ResponsesStream()
-
-    held = most_held(meter, filled(head, tail, 30_000_000))
-
-    assert held < HELD + 3 * LARGE
-    assert meter.reading.usage == {"input_tokens": 3}
-    assert (meter.reading.model, meter.reading.response_id) == ("gpt-5", "resp_1")
-    assert meter.reading.ended is (kind == "response.completed")
-
-
-def test_a_large_final_event_without_its_blank_line_is_read() -> None:
-    head = b'data: {"type":"response.completed","response":{"output":["'
-    meter = ResponsesStream()
-    for packet in filled(head, b'"],"usage":{"input_tokens":3}}}', 400_000):
-        meter.feed(packet)
-    meter.finish()
-
-    assert meter.reading.usage == {"input_tokens": 3}
-    assert meter.reading.ended
-
-
-def test_an_embeddings_body_of_50_mb_is_read_and_not_held() -> None:
-    head = b'{"object":"list","data":[{"embedding":"'
-    tail = b'"}],"model":"text-embedding-3-small","usage":{"prompt_tokens":9,"total_tokens":9}}'
-    meter = BodyMeter()
-
-    held = most_held(meter, filled(head, tail, 50_000_000))
-
-    assert held < HELD
-    assert meter.reading.usage == {"prompt_tokens": 9, "total_tokens": 9}
-    assert meter.reading.model == "text-embedding-3-small"
-
-
-@pytest.mark.parametrize("usage", [None, 5, [], "x"])
-def test_usage_that_is_no_object_is_none(usage: object) -> None:
-    body = json.dumps({"id": 5, "model": "m" * 300, "usage": usage, "error": "x", "service_tier": ""}).encode()
-    meter = BodyMeter()
-
-    assert fed(meter, [body]) == body
-    reading = meter.reading
-    assert (reading.usage, reading.model, reading.response_id, reading.error_type) == (None, None, None, None)
-
-
-def test_an_explicit_zero_is_kept() -> None:
-    meter = BodyMeter()
-    meter.feed(b'{"usage":{"prompt_tokens":0}}')
-
-    assert meter.reading.usage == {"prompt_tokens": 0}
-
-
-def test_an_errors_code_or_else_its_type_is_its_name() -> None:
-    for error, name in (({"code": "c", "type": "t"}, "c"), ({"type": "t"}, "t"), ({}, "error")):
-        meter = BodyMeter()
-        meter.feed(json.dumps({"error": error}).encode())
-        assert meter.reading.error_type == name
-
-
-def raw_deflate(data: bytes) -> bytes:
-    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return deflate.compress(data) + deflate.flush()
-
-
-@settings(deadline=None, max_examples=100)
-@given(
-    st.binary(max_size=200) | st.binary(max_size=4).map(lambda data: data * 300_000),
-    st.sampled_from([gzip.compress, zlib.compress, raw_deflate]),
-    places,
-)
-def test_a_decoder_undoes_each_coding_however_it_is_cut(
-    data: bytes, compress: Callable[[bytes], bytes], where: Places | None
+def test_garbage_passes_and_says_nothing_of_cost(
+    chosen: tuple[Metering, str], garbage: bytes, where: Places | None
 ) -> None:
-    decoder = Decoder()
+    meter = meter_for(*chosen, unasked=False)
 
-    steps = [step for packet in cut(compress(data), where) for step in decoder.feed(packet)]
-
-    assert b"".join(steps) == data
-    assert all(len(step) <= 256 * 1024 for step in steps)
-    assert list(decoder.feed(b"what follows is not of it")) == []
+    assert fed(meter, cut(garbage, where)) == garbage
+    assert (meter.reading.usage, meter.reading.tool_usage, meter.reading.tool_calls) == (None, None, None)
 
 
-@pytest.mark.parametrize("garbage", [b"\x1f\x8bgarbage that claims", b"\x78\x9cgarbage", b"\xff\xff\xff\xff\xff\xff"])
-@pytest.mark.parametrize("where", [None, []])
-def test_garbage_is_told_from_a_coding(garbage: bytes, where: Places | None) -> None:
-    decoder = Decoder()
+def test_each_meter_reads_its_part_of_one_answer() -> None:
+    """Nothing that is free or not metered has a usage, though its body may tell one: a batch that is retrieved does."""
+    read = {
+        (metering, content_type): meter_for(metering, content_type, unasked=False)
+        for metering, content_type, _ in CHOSEN
+        if content_type == JSON
+    }
+    for meter in read.values():
+        fed(meter, [json.dumps(ANSWER).encode()])
 
-    with pytest.raises(ValueError, match="not gzip or deflate"):
-        list(chain.from_iterable(decoder.feed(packet) for packet in cut(garbage, where)))
-
-
-@pytest.mark.parametrize(
-    ("metering", "content_type", "unasked", "kind"),
-    [
-        ("chat", EVENT_STREAM, True, UnaskedUsageFilter),
-        ("chat", EVENT_STREAM, False, ChatStream),
-        ("chat", "application/json", True, BodyMeter),
-        ("responses", EVENT_STREAM, True, ResponsesStream),
-        ("body", EVENT_STREAM, False, NoMeter),
-        ("free", EVENT_STREAM, False, NoMeter),
-        ("free", "application/json", False, ObjectMeter),
-        ("body", "application/problem+json", False, BodyMeter),
-        ("body", "audio/mpeg", False, NoMeter),
-    ],
-)
-def test_the_meter_is_chosen_by_endpoint_and_media_type(
-    metering: Any, content_type: str, *, unasked: bool, kind: type
-) -> None:
-    assert type(meter_for(metering, content_type, unasked=unasked)) is kind
+    readings = {metering: meter.reading for (metering, _), meter in read.items()}
+    assert {metering for metering, reading in readings.items() if reading.usage == USAGE} == {
+        "chat", "responses", "body", "images", "speech", "transcription",
+    }  # fmt: skip
+    assert all(readings[metering].usage is None for metering in ("free", "unmetered"))
+    assert {metering for metering, reading in readings.items() if reading.tool_calls} == {"responses"}
+    assert readings["images"].tool_usage == {"svg_usage": {"input_tokens": 1}}
+    assert {m for m, reading in readings.items() if reading.duration_seconds == Decimal("1.5")} == {"transcription"}
+    assert {reading.response_id for reading in readings.values()} == {"resp_1"}
 
 
 def test_no_meter_passes_everything() -> None:
