@@ -16,11 +16,13 @@ _HOP_BY_HOP = frozenset({
     "transfer-encoding", "upgrade",
 })  # fmt: skip
 
-# Credentials and what names who pays; what tells of the client's network; what is worked out anew
+# Credentials and what names who pays; what tells of the client's network; what is worked out anew; what some servers
+# take for another method or path than the table allowed
 _NOT_UPSTREAM = _HOP_BY_HOP | {
     "accept-encoding", "api-key", "authorization", "content-length", "cookie", "expect", "forwarded",
     "function-execution-id", "host", "openai-organization", "openai-project", "traceparent", "tracestate", "via",
-    "x-api-key", "x-cloud-trace-context", "x-real-ip", "x-serverless-authorization",
+    "x-api-key", "x-cloud-trace-context", "x-http-method", "x-http-method-override", "x-method-override",
+    "x-original-url", "x-real-ip", "x-rewrite-url", "x-serverless-authorization",
 }  # fmt: skip
 
 # A cookie of OpenAI's edge would be shared among members; the rest tells of OpenAI's connection, not of ours

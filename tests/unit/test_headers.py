@@ -19,7 +19,8 @@ OURS = {"accept-encoding": "identity", "authorization": "Bearer sk-team", "x-cli
         "function-execution-id", "host", "keep-alive", "openai-organization", "openai-project", "proxy-authenticate",
         "proxy-authorization", "proxy-connection", "te", "traceparent", "tracestate", "trailer", "transfer-encoding",
         "upgrade", "via", "x-api-key", "x-cloud-trace-context", "x-forwarded-for", "x-forwarded-proto",
-        "x-forwarded-anything", "x-real-ip", "x-serverless-authorization",
+        "x-forwarded-anything", "x-http-method", "x-http-method-override", "x-method-override", "x-original-url",
+        "x-real-ip", "x-rewrite-url", "x-serverless-authorization",
     ],
 )  # fmt: skip
 def test_does_not_go_upstream(name: str) -> None:
