@@ -1,0 +1,42 @@
+"""How sub-commands are declared."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+Arguments = argparse.Namespace
+Run = Callable[[Arguments], int]
+"""Does the command and answers its exit status."""
+
+
+class Commands:
+    """The sub-commands of a parser, or of one of its groups; each takes --data-dir."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._of = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(self, name: str, run: Run, text: str, *, as_json: bool = False) -> argparse.ArgumentParser:
+        """One command; `text` is for a person, `as_json` lets it print JSON."""
+        made = self._of.add_parser(name, help=text, description=text, parents=[data_dir_option()])
+        made.set_defaults(run=run)
+        if as_json:
+            made.add_argument("--json", action="store_true", help="print JSON")
+        return made
+
+    def group(self, name: str, text: str) -> Commands:
+        """A command that has commands."""
+        return Commands(self._of.add_parser(name, help=text, parents=[data_dir_option()]))
+
+
+def data_dir_option() -> argparse.ArgumentParser:
+    """--data-dir, before and after a command's name."""
+    option = argparse.ArgumentParser(add_help=False)
+    option.add_argument("--data-dir", default=argparse.SUPPRESS, help="the data folder (DATA_DIR; default: data)")
+    return option
+
+
+def complain(text: str) -> None:
+    """Say what went wrong, in one line on standard error."""
+    sys.stderr.write(f"openai-proxy: {text}\n")

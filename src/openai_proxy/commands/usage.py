@@ -1,0 +1,63 @@
+"""usage: the ledger, as sums or request by request."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from typing import cast, get_args
+
+from openai_proxy import bootstrap
+from openai_proxy.commands.parsing import Arguments, Commands
+from openai_proxy.commands.places import settings
+from openai_proxy.local.usage_text import json_array, record_objects, table, total_objects
+from openai_proxy.periods import parse_period
+from openai_proxy.ports import GroupBy, Period
+
+_DEFAULT_GROUPS: tuple[GroupBy, ...] = ("user", "model")
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    text = "Print the ledger: sums as a table, or with --json each request, newest first"
+    usage = commands.add("usage", _usage, text, as_json=True)
+    usage.add_argument("--user", help="only this user")
+    add_period(usage)
+    usage.add_argument("--by", type=_groups, help=f"sum by one or more of {','.join(get_args(GroupBy))}")
+
+
+def add_period(command: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Declare --since and --until."""
+    beginning = "" if required else "; default: the beginning"
+    text = f"a date or an RFC 3339 time, included{beginning}"
+    command.add_argument("--since", default="", required=required, help=text)
+    command.add_argument("--until", default="", help="a date or an RFC 3339 time, not included; default: now")
+
+
+def period_of(arguments: Arguments, now: datetime) -> Period:
+    """The bounds that --since and --until name.
+
+    Raises:
+        PeriodError: no dates, or in the wrong order.
+    """
+    bounds = {"period": "all", "since": arguments.since, "until": arguments.until}
+    return parse_period(bounds, now)[1]
+
+
+def _usage(arguments: Arguments) -> int:
+    period = period_of(arguments, datetime.now(UTC))
+    ledger = bootstrap.usage_ledger(settings(arguments))
+    by = arguments.by or (() if arguments.json else _DEFAULT_GROUPS)
+    if by:
+        objects = total_objects(ledger.totals(period, user_id=arguments.user, by=by), by)
+    else:
+        objects = record_objects(ledger.records(period, user_id=arguments.user, limit=None))
+    sys.stdout.writelines(json_array(objects) if arguments.json else table(objects))
+    return 0
+
+
+def _groups(text: str) -> tuple[GroupBy, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if any(name not in get_args(GroupBy) for name in names) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"expected some of {','.join(get_args(GroupBy))}, each once")
+    return cast("tuple[GroupBy, ...]", names)
