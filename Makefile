@@ -40,7 +40,7 @@ bench: $(VENV)/.dev ## Measure every figure that the README states
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/page.py
 
-lock: $(VENV)/.dev ## Write requirements/*.txt anew from pyproject.toml
+lock: $(VENV)/.dev ## Write requirements/*.txt and tests/clients/*.txt anew
 	$(BIN)/python requirements/lock.py
 
 plan-check: $(VENV)/.dev ## Look: Terraform and make deploy, without a cloud; changes nothing

@@ -1,4 +1,4 @@
-"""Write the lock files from pyproject.toml, with uv, for every platform: run.txt, dev.txt and constraints.txt."""
+"""Write the lock files for every platform, with uv: run.txt, dev.txt, constraints.txt, and those of tests/clients."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ COMPILE = [
 
 
 def main() -> None:
-    """Compile the three files; they hold names, versions and hashes, and no host."""
+    """Compile all files; they hold names, versions and hashes, and no host."""
     run, dev, constraints = (ROOT / "requirements" / name for name in ("run.txt", "dev.txt", "constraints.txt"))
     compile_to(dev, "--generate-hashes", "pyproject.toml", "--group", "dev")
     compile_to(run, "--generate-hashes", "--constraint", str(dev), "pyproject.toml")
     compile_to(constraints, "--constraint", str(dev), "pyproject.toml")
+    for name in ("newest", "sdk2"):
+        compile_to(ROOT / f"tests/clients/{name}.txt", "--generate-hashes", f"tests/clients/{name}.in")
 
 
 def compile_to(target: Path, *arguments: str) -> None:
