@@ -3,6 +3,10 @@
 The order is the promise (DESIGN 4.2): `started` is accepted before the body goes upstream, `finished` before the
 answer's last byte goes to the client. When the client leaves, the rest of the answer is read for a while, because its
 usage stands at the end (docs/adr/0005-client-disconnect.md).
+
+Nothing is sent twice that has a body, and no POST: whether OpenAI had acted on it cannot be known, so a repetition is
+the client's, and a record of its own. A GET or DELETE without a body is asked for once more when its connection broke
+before an answer (RFC 9110, 9.2.2; aiohttp does it), in the same record: it costs nothing, and twice is as once.
 """
 
 from __future__ import annotations

@@ -165,7 +165,14 @@ class BodyEditor:
         self._empty = unstored  # no member has been seen; nobody looks where a member decides (`stream`)
         self._settled = False  # the stream options have been seen, and are as they must be
         self._scanner = MemberScanner(_WANTED_UNSTORED if unstored else _WANTED)
-        self.facts = RequestFacts()
+        self._facts: RequestFacts | None = None  # of what was found, once somebody asks
+
+    @property
+    def facts(self) -> RequestFacts:
+        """The facts found so far."""
+        if self._facts is None:
+            self._facts = RequestFacts.of(self._found)
+        return self._facts
 
     def feed(self, data: bytes) -> bytes:
         """The bytes to send for these; a value that is not whole yet waits for its rest."""
@@ -192,7 +199,7 @@ class BodyEditor:
     def _member(self, name: str, raw: bytes) -> bytes:
         """Read a wanted member; the value to send for its own."""
         value = self._found[name] = _value(raw)
-        self.facts = RequestFacts.of(self._found)
+        self._facts = None
         if name == "store":
             return b"false"
         if name == "stream_options" and self._asks:

@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 
 from openai_proxy.access import Access
+from openai_proxy.endpoints import ENDPOINTS
 from openai_proxy.events import UsageEvent
 from openai_proxy.proxy import Proxy
 from openai_proxy.settings import Settings
@@ -254,6 +255,10 @@ def test_a_post_without_a_body_is_never_sent_twice(line: str) -> None:
         assert (await stage.only()).usage_source == source
 
     play(scene, Upstream(["unanswered"]))
+
+
+def test_what_may_be_repeated_costs_nothing() -> None:
+    assert {one.metering for one in ENDPOINTS if one.method != "POST"} == {"free"}
 
 
 @pytest.mark.parametrize("drop", ["unread", "unanswered"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -100,6 +101,24 @@ def test_calls_of_tools_are_told_unless_they_cost_nothing() -> None:
 
 def test_what_was_not_kept_cannot_be_estimated() -> None:
     assert told(finished("chat", cut_short=True)) == (None, "unknown")
+
+
+def test_sound_that_ended_well_is_estimated_all_the_same() -> None:
+    body = b'{"model":"tts-1","input":"Hello world!"}'
+
+    assert told(finished("speech", body=body)) == ({"input_characters": 12}, "estimated")
+    reading = Reading(duration_seconds=Decimal("1.5"), output=["Hello"])
+    event = finished("transcription", body=b'{"model":"whisper-1"}', reading=reading)
+    assert told(event) == ({"type": "duration", "seconds": 1.5}, "estimated")
+    assert told(finished("transcription", body=b'{"model":"whisper-1"}')) == (None, "unknown")
+
+
+def test_sound_is_unknown_where_openai_never_answered() -> None:
+    body = b'{"model":"tts-1","input":"Hello world!"}'
+
+    assert told(finished("speech", body=body, status=None, failure=DISCONNECTED)) == (None, "unknown")
+    event = finished("speech", body=body, failure=DISCONNECTED, cut_short=True)
+    assert told(event) == ({"input_characters": 12}, "estimated")
 
 
 def test_images_are_not_estimated() -> None:
