@@ -28,3 +28,4 @@ def test_the_vercel_ai_sdk_works_as_ever_and_the_ledger_has_all_its_calls(member
     assert_told_as_recorded(told, records)
     operations = Counter(record["operation_name"] for record in records if record["usage_source"] == "reported")
     assert operations == {"responses": 2, "chat": 2, "embeddings": 1}  # it asks for responses unless told otherwise
+    assert [record["http_status_code"] for record in records].count(503) == 3

@@ -13,7 +13,8 @@ from clients.member import Member
 
 pytestmark = [pytest.mark.clients, pytest.mark.e2e]
 
-_README = (Path(__file__).parents[2] / "README.md").read_text()
+_HERE = Path(__file__).parent
+_README = (_HERE.parents[1] / "README.md").read_text()
 
 
 def _printed(pattern: str, member: Member) -> str:
@@ -41,3 +42,18 @@ def test_the_members_two_settings_work(member: Member, newest: Path) -> None:
     (record,) = member.ledger()
     assert record["operation_name"] == "responses"
     assert record["priced"]
+
+
+def test_the_table_of_clients_names_the_versions_that_are_tested() -> None:
+    locked = {name: _pinned("newest.txt", name) for name in ("openai", "langchain-openai", "llm")}
+    locked["openai"] += ", " + _pinned("sdk2.txt", "openai")
+    packages = json.loads((_HERE / "package.json").read_text())["dependencies"]
+
+    for name, version in [*locked.items(), *packages.items()]:
+        assert re.search(rf"`{name}`(?: for \w+)? {re.escape(version)}\b", _README), f"{name} {version}"
+
+
+def _pinned(lock: str, name: str) -> str:
+    found: list[str] = re.findall(rf"^{name}==(\S+)", (_HERE / lock).read_text(), re.MULTILINE)
+    (version,) = found
+    return version
