@@ -165,6 +165,14 @@ def test_an_item_that_is_only_added_is_not_counted_yet() -> None:
     assert meter.reading.tool_calls is None
 
 
+@pytest.mark.parametrize("item", [None, 5, [ITEMS[1]], "x", {}])
+def test_an_item_that_is_none_is_not_counted(item: object) -> None:
+    meter = ResponsesStream()
+    meter.feed(f"data: {json.dumps({'type': 'response.output_item.done', 'item': item})}\n\n".encode())
+
+    assert meter.reading.tool_calls is None
+
+
 def test_every_cut_of_a_large_body_counts_the_same() -> None:
     text = json.dumps(WITH_ITEMS, indent=1, ensure_ascii=False).encode()
 
