@@ -1,6 +1,8 @@
 // What the official SDK for JavaScript offers, with two settings. Told as in told.py.
 
 import assert from "node:assert/strict";
+import { createReadStream } from "node:fs";
+import { stat, writeFile } from "node:fs/promises";
 
 import OpenAI from "openai";
 
@@ -72,6 +74,17 @@ const calls = {
       .withResponse();
     assert.deepEqual(data.data.map((one) => one.embedding.length), [4, 4]);
     return told(response, data.usage);
+  },
+  async file() {
+    await writeFile("lines.jsonl", '{"water": "für"}\r\n'.repeat(10_000));
+    const made = await client.files.create({ file: createReadStream("lines.jsonl"), purpose: "user_data" });
+    const { size } = await stat("lines.jsonl");
+    assert.deepEqual([made.filename, made.bytes], ["lines.jsonl", size]);
+    const listed = [];
+    for await (const one of client.files.list({ limit: 2 })) listed.push(one.id);
+    assert.deepEqual(listed, [made.id]);
+    assert.match(await (await client.files.content(made.id)).text(), /^\{"water": "für"\}\r\n/);
+    assert((await client.files.delete(made.id)).deleted);
   },
   async models() {
     const names = [];
