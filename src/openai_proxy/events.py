@@ -12,16 +12,21 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Literal, cast
 
 SCHEMA_VERSION = 2
-_READABLE_VERSIONS = (1, 2)  # 2 added tool_calls, completion_window and upstream_region
+_READABLE_VERSIONS = (1, 2)  # what 2 added may be missing
 
 EventType = Literal["started", "finished"]
 
 UsageSource = Literal["reported", "estimated", "unknown", "none"]
 """`reported` by OpenAI; `estimated` by us from what passed; `unknown`: open, or never told; `none`: nothing to pay."""
+
+
+BudgetState = Literal["checked", "unreachable"]
+"""Whether a request with a budget was held against it: `unreachable`: the ledger could not be asked in time."""
 
 
 class MalformedEventError(ValueError):
@@ -36,6 +41,8 @@ class UsageEvent:
     where `usage_source` is `estimated`, `usage` is ours: in the shape of the Responses API, or, for sound, of
     `openai_usage.ESTIMATED_UNITS`. `tool_calls` is what we counted of an answer's output items (`tool_calls.py`),
     `completion_window` what a background request agreed to wait, `upstream_region` the data residency of its address.
+    `reserved_cost` is the most that it was thought to cost, in USD, where a budget had to hold it. `tags` (at most
+    `MOST_TAGS`) and `end_user_id` are what a caller said; `instance_id` is the proxy's process.
     """
 
     event_id: str
@@ -59,6 +66,11 @@ class UsageEvent:
     tool_calls: Mapping[str, Any] | None = None
     completion_window: str | None = None
     upstream_region: str | None = None
+    instance_id: str | None = None
+    reserved_cost: Decimal | None = None
+    budget_state: BudgetState | None = None
+    tags: Mapping[str, str] | None = None
+    end_user_id: str | None = None
     http_status_code: int | None = None
     error_type: str | None = None
     client_disconnected: bool = False
@@ -71,6 +83,8 @@ class UsageEvent:
         """Write the event as the queue carries it: one JSON object, UTF-8, without line breaks."""
         fields = dict(zip(_CHECKS, _values_of(self), strict=True))
         fields["event_time"] = self.event_time.astimezone(UTC).isoformat(timespec="milliseconds")
+        if self.reserved_cost is not None:
+            fields["reserved_cost"] = format(self.reserved_cost, "f")
         fields["schema_version"] = SCHEMA_VERSION
         return _to_text(fields).encode()
 
@@ -114,6 +128,10 @@ class UsageEvent:
 _Check = Callable[[str, object], object]
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:@+-]{1,128}")
+MOST_TAGS = 5
+TAG_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+TAG_VALUE = re.compile(r"[A-Za-z0-9 ._:/@+-]{1,64}")
+_AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")  # within BigQuery's NUMERIC
 _LONGEST_TEXT = 512
 _LARGEST_OBJECT = 65_536  # bytes; OpenAI's usage objects have some hundreds
 _LARGEST_INT = 2**53  # exact in every JSON reader and in BigQuery's INT64
@@ -168,6 +186,25 @@ def _object(name: str, value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value)
 
 
+def _amount(name: str, value: object) -> Decimal:
+    if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
+        raise MalformedEventError(f"usage event field {name!r}: expected an amount in USD as decimal text")
+    return Decimal(value)
+
+
+def _tags(name: str, value: object) -> Mapping[str, Any]:
+    if (
+        not isinstance(value, dict)
+        or len(value) > MOST_TAGS
+        or not all(
+            TAG_NAME.fullmatch(tag) and isinstance(text, str) and TAG_VALUE.fullmatch(text)
+            for tag, text in value.items()
+        )
+    ):
+        raise MalformedEventError(f"usage event field {name!r}: expected at most {MOST_TAGS} names with values")
+    return value
+
+
 def _one_of(*allowed: str) -> _Check:
     def check(name: str, value: object) -> object:
         if value not in allowed:
@@ -203,6 +240,11 @@ _CHECKS: Mapping[str, _Check] = {
     "tool_calls": _nullable(_object),
     "completion_window": _nullable(_text),
     "upstream_region": _nullable(_text),
+    "instance_id": _nullable(_identifier),
+    "reserved_cost": _nullable(_amount),
+    "budget_state": _nullable(_one_of("checked", "unreachable")),
+    "tags": _nullable(_tags),
+    "end_user_id": _nullable(_text),
     "http_status_code": _nullable(_whole),
     "error_type": _nullable(_text),
     "client_disconnected": _flag,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -33,6 +34,11 @@ EVENT = UsageEvent(
     tool_calls={"file_searches": 1},
     completion_window="2h",
     upstream_region="eu",
+    instance_id="i1",
+    reserved_cost=Decimal("0.000000001"),
+    budget_state="checked",
+    tags={"project": "apollo 11"},
+    end_user_id="guest 7",
     http_status_code=200,
     error_type="rate_limit",
     client_disconnected=True,
@@ -79,12 +85,16 @@ def test_fields_that_have_a_default_may_be_missing() -> None:
 
 
 def test_events_of_version_1_are_still_read() -> None:
-    added = {"tool_calls", "completion_window", "upstream_region"}
+    added = {
+        "tool_calls", "completion_window", "upstream_region", "instance_id", "reserved_cost", "budget_state", "tags",
+        "end_user_id",
+    }  # fmt: skip
     old = {name: value for name, value in json.loads(EVENT.to_json()).items() if name not in added}
 
-    assert UsageEvent.from_fields(old | {"schema_version": 1}) == replace(
-        EVENT, tool_calls=None, completion_window=None, upstream_region=None
-    )
+    event = UsageEvent.from_fields(old | {"schema_version": 1})
+
+    assert {name for name in added if getattr(event, name) is not None} == set()
+    assert event.response_id == EVENT.response_id
 
 
 def _defaulted() -> set[str]:
@@ -97,6 +107,11 @@ def _defaulted() -> set[str]:
         "tool_calls",
         "completion_window",
         "upstream_region",
+        "instance_id",
+        "reserved_cost",
+        "budget_state",
+        "tags",
+        "end_user_id",
         "http_status_code",
         "error_type",
         "client_disconnected",
@@ -126,6 +141,16 @@ for _ in range(30_000):
     [
         ("schema_version", 3),
         ("schema_version", True),
+        ("reserved_cost", 1),
+        ("reserved_cost", "-1"),
+        ("reserved_cost", "1e3"),
+        ("reserved_cost", "0.0000000001"),
+        ("budget_state", "fine"),
+        ("tags", {"Project": "a"}),
+        ("tags", {"project": ""}),
+        ("tags", {"project": "a\n"}),
+        ("tags", {f"n{number}": "a" for number in range(6)}),
+        ("tags", ["a"]),
         ("event_id", ""),
         ("event_id", "a b"),
         ("event_id", "a" * 129),
