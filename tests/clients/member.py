@@ -17,6 +17,8 @@ from serving import CountingUpstream, Serving
 
 _TESTS = Path(__file__).parents[1]
 _SECONDS = 120
+# What a client would send anywhere else fails at once: nobody listens on port 9
+_NOWHERE_ELSE = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"}
 
 Record = Mapping[str, Any]
 
@@ -37,7 +39,7 @@ class Member:
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8", "PYTHONPATH": str(_TESTS)}
         done = subprocess.run(
             command,
-            env=environ | (two if settings is None else dict(settings)),
+            env=environ | _NOWHERE_ELSE | (two if settings is None else dict(settings)),
             cwd=self.home,
             input=text or "",
             capture_output=True,

@@ -18,7 +18,10 @@ openai_base_url = "{base_url}"
 check_for_update_on_startup = false
 [analytics]
 enabled = false
+[features]
+plugins = false
 """
+"""Without the last three it also asks ab.chatgpt.com, github.com and chatgpt.com."""
 
 
 def test_codex_works_with_its_base_url_and_a_login(member: Member, node: Path) -> None:
