@@ -28,7 +28,7 @@ locals {
       severity = "WARNING"
       filter   = "${local.log_of.usage_sink} AND jsonPayload.unpriced_reason:*"
       labels   = { model = "EXTRACT(jsonPayload.response_model)", reason = "EXTRACT(jsonPayload.unpriced_reason)" }
-      advice   = "Its records have no list_cost, so sums are too low; question 7 of docs/reporting.md lists them. Add the price to src/openai_proxy/prices.toml, then: make deploy-usage_sink."
+      advice   = "Its records have no list_cost, so sums are too low; `openai-proxy prices check` lists them, and says what helps. Once a newer version or src/openai_proxy/prices.toml has the price: `make deploy-usage_sink` for what comes, `openai-proxy reprice --since DATE` for what is there."
     }
     budget_80 = {
       title    = "a budget is used to 80 %"

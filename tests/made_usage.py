@@ -11,6 +11,12 @@ from decimal import Decimal
 from openai_proxy.events import UsageEvent
 from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit
 
+LATER_COLUMNS = {
+    *("tool_calls", "completion_window", "upstream_region", "units", "price_revision"),
+    *("instance_id", "reserved_cost", "budget_state", "tags", "end_user_id"),
+}
+"""What a ledger of the first version has not."""
+
 _UNPRICED = ListCost(list_cost=None, priced=False, unpriced_reason="model not in the price table")
 # model, path, what a request's input and output tokens are about, dollars per million of each
 _MODELS = (

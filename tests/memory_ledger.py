@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -35,15 +34,15 @@ class MemoryLedger:
         return [_total(group, rows) for group, rows in sorted(groups.items(), key=lambda item: str(item[0]))]
 
     def unpriced(self, period: Period) -> Sequence[UnpricedUsage]:
-        groups: dict[tuple[Any, ...], list[datetime]] = {}
+        groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
         for row in self.records(period, user_id=None, limit=None):
             if row["event_type"] == "finished" and not row["priced"]:
                 model = row["response_model"] or row["request_model"]
                 group = (model, row["service_tier"], row["usage_source"], row["unpriced_reason"])
-                groups.setdefault(group, []).append(row["event_time"])
+                groups.setdefault(group, []).append(row)
         return [
-            UnpricedUsage(**dict(zip(_OF_UNPRICED, group, strict=True)), **_times(times))
-            for group, times in sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0])))
+            UnpricedUsage(**dict(zip(_OF_UNPRICED, group, strict=True)), **_requests(rows))
+            for group, rows in sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0])))
         ]
 
     def revisions(self, event_id: str, period: Period) -> Sequence[Mapping[str, Any]]:
@@ -54,8 +53,14 @@ class MemoryLedger:
             raise StoreError("the ledger was told to fail")
 
 
-def _times(times: Sequence[datetime]) -> dict[str, Any]:
-    return {"requests": len(times), "first_time": min(times), "last_time": max(times)}
+def _requests(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    first, last = rows[-1], rows[0]
+    return {
+        "requests": len(rows),
+        "first_time": first["event_time"],
+        "last_time": last["event_time"],
+        "last_event_id": last["event_id"],
+    }
 
 
 def _value(row: Mapping[str, Any], name: GroupBy) -> str | None:

@@ -128,6 +128,7 @@ class UnpricedUsage:
     """Final records that ended and have no list cost, for one reason; the times are the first and the last request's.
 
     `usage_source` tells an amount that has no price (`reported`, `estimated`) from one that was never told (`unknown`).
+    `last_event_id` is one of those of `last_time`.
     """
 
     model: str | None
@@ -137,6 +138,7 @@ class UnpricedUsage:
     requests: int
     first_time: datetime
     last_time: datetime
+    last_event_id: str
 
 
 class UsageLedger(Protocol):

@@ -17,7 +17,7 @@ import pytest
 from google.cloud import bigquery as google_bigquery
 
 from emulators import PROJECT, BigQueryEmulator, CloudLedger
-from made_usage import usage_record
+from made_usage import LATER_COLUMNS, usage_record
 from openai_proxy.adapters.bigquery_cells import to_json_row
 from openai_proxy.adapters.bigquery_ledger import BigQueryLedger
 from openai_proxy.adapters.bigquery_store import BigQueryStore
@@ -95,8 +95,8 @@ def test_a_record_that_is_priced_again_within_a_moment_is_not_taken_for_a_redeli
 def test_a_row_from_before_the_later_columns_is_read_and_priced_again(
     store: BigQueryStore, empty_cloud_ledger: CloudLedger
 ) -> None:
-    later = {"tool_calls", "completion_window", "upstream_region", "units", "price_revision"}
-    old = {name: value for name, value in to_json_row(record("older").row()).items() if name not in later}
+    row = to_json_row(record("older").row())
+    old = {name: value for name, value in row.items() if name not in LATER_COLUMNS}
     assert empty_cloud_ledger.client.insert_rows_json(empty_cloud_ledger.table, [old]) == []
 
     with contextlib.closing(BigQueryLedger(PROJECT, empty_cloud_ledger.dataset, "usage_records")) as ledger:

@@ -316,9 +316,9 @@ def test_what_has_no_price_is_told_by_model_tier_and_reason_the_most_frequent_fi
     found = engine.ledger.unpriced(DAY)
 
     assert found == [
-        unpriced("gpt-4o-2024-08-06", 3, NOON + 2 * hour, NOON + 4 * hour),
-        unpriced("gpt-4o-2024-08-06", 1, NOON, NOON, service_tier="ultrafast"),
-        unpriced("o-new", 1, NOON, NOON, usage_source="unknown"),
+        unpriced("gpt-4o-2024-08-06", 3, NOON + 2 * hour, NOON + 4 * hour, last_event_id="e4"),
+        unpriced("gpt-4o-2024-08-06", 1, NOON, NOON, last_event_id="e5", service_tier="ultrafast"),
+        unpriced("o-new", 1, NOON, NOON, last_event_id="e1", usage_source="unknown"),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from made_usage import usage_record
+from made_usage import LATER_COLUMNS, usage_record
 from openai_proxy.events import UsageEvent
 from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit, cell_to_json, fits_numeric, schema
 
@@ -97,9 +97,9 @@ def test_a_field_that_may_be_none_is_nullable_and_no_other() -> None:
 
 def test_a_column_that_came_later_is_nullable_or_repeated() -> None:
     """BigQuery adds no REQUIRED column to a table that has rows."""
-    later = {"tool_calls", "completion_window", "upstream_region", "units", "price_revision"}
+    modes = {column["name"]: column["mode"] for column in schema()}
 
-    assert {column["mode"] for column in schema() if column["name"] in later} == {"NULLABLE", "REPEATED"}
+    assert {modes[name] for name in LATER_COLUMNS} == {"NULLABLE", "REPEATED"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from string import Template
 
 import pytest
 
-from made_usage import usage_record
+from made_usage import LATER_COLUMNS, usage_record
 from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.ports import Period, StoreError
@@ -103,12 +103,9 @@ def test_several_processes_make_and_write_one_file_at_once(path: Path) -> None:
     assert SqliteLedger(path).totals(DAY, user_id=None, by=[])[0].requests == 90
 
 
-LATER_COLUMNS = ("tool_calls", "completion_window", "upstream_region", "units", "price_revision")
-
-
 @pytest.fixture
 def older(path: Path, store: SqliteStore) -> Path:
-    """A file as a version wrote it that knew no units and no revisions, with one record."""
+    """A file as the first version wrote it, or one before, with one record."""
     store.add([usage_record("old", NOON, "ada")])
     store.close()
     with closing(sqlite3.connect(path)) as connection:

@@ -120,12 +120,15 @@ def amount_of(cell: int) -> Decimal:
     return Decimal(cell).scaleb(-9).normalize()
 
 
-def _nanodollars(amount: Decimal) -> int:
-    with localcontext(prec=50):
-        nanodollars = amount.scaleb(9)
-        if nanodollars != nanodollars.to_integral_value() or abs(nanodollars) > _LARGEST_INTEGER:
-            raise ValueError("list_cost must be a multiple of 1e-9, below 9.2e9")
-    return int(nanodollars)
+def _nanodollars(name: str) -> _Convert:
+    def convert(amount: Decimal) -> int:
+        with localcontext(prec=50):
+            nanodollars = amount.scaleb(9)
+            if nanodollars != nanodollars.to_integral_value() or abs(nanodollars) > _LARGEST_INTEGER:
+                raise ValueError(f"{name} must be a multiple of 1e-9, below 9.2e9")
+        return int(nanodollars)
+
+    return convert
 
 
 def _json(value: object) -> str:
@@ -164,12 +167,15 @@ def _same(value: Any) -> Any:  # noqa: ANN401 - goes as it is
 _WRITE: Mapping[str, _Convert] = {
     "STRING": _text,
     "TIMESTAMP": microseconds,
-    "NUMERIC": _nanodollars,
     "JSON": _json,
     "RECORD": _items,
     "BOOLEAN": int,
 }
 _READ: Mapping[str, _Convert] = {"TIMESTAMP": time_of, "NUMERIC": amount_of, "JSON": json.loads, "BOOLEAN": bool}
+
+
+def _writer(column: Mapping[str, Any]) -> _Convert:
+    return _nanodollars(column["name"]) if column["type"] == "NUMERIC" else _WRITE.get(column["type"], _same)
 
 
 def _reader(column: Mapping[str, Any]) -> _Convert:
@@ -179,5 +185,5 @@ def _reader(column: Mapping[str, Any]) -> _Convert:
     return lambda cell: None if cell is None else convert(cell)
 
 
-_TO_CELL = {column["name"]: _WRITE.get(column["type"], _same) for column in schema()}
+_TO_CELL = {column["name"]: _writer(column) for column in schema()}
 _FROM_CELL = {column["name"]: _reader(column) for column in schema()}

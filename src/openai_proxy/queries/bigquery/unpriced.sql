@@ -6,7 +6,8 @@ SELECT
   unpriced_reason,
   COUNT(*) AS requests,
   MIN(event_time) AS first_time,
-  MAX(event_time) AS last_time
+  MAX(event_time) AS last_time,
+  MAX_BY(event_id, event_time) AS last_event_id
 FROM `${usage}`(@since, @until)
 WHERE event_type = 'finished' AND NOT priced
 GROUP BY model, service_tier, usage_source, unpriced_reason

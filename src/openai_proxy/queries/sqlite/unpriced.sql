@@ -6,7 +6,8 @@ SELECT
   unpriced_reason,
   count(*) AS requests,
   min(event_time) AS first_time,
-  max(event_time) AS last_time
+  max(event_time) AS last_time,
+  substr(max(printf('%020d', event_time) || event_id), 21) AS last_event_id -- the greatest of fixed-width times is the last
 FROM usage_records
 WHERE event_time >= :since AND event_time < :until AND event_type = 'finished' AND NOT priced
 GROUP BY 1, 2, 3, 4
