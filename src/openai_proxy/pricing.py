@@ -1,207 +1,140 @@
-"""Works out what a request costs at list price. Pure: the event brings the time, the tables are in the package.
+"""Works out what a request used, and what that costs at list price. Pure: the event brings the time.
 
-genai-prices prices an unknown tier as standard and a unit without a price as nothing; here both have no cost and a
-reason. What no usage tells cannot be priced: the 10 % for regional processing, a background completion window's
-discount, file searches, containers, and web searches where the answer has no `tool_usage`.
+Each unit is a line of its own with its own price; the record's cost is the sum of its lines. What is not known has no
+cost and a reason, never a silent zero or a standard price (`list_prices`, `price_gaps`).
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from functools import cache, lru_cache
-from importlib import resources
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
 
-import genai_prices
-from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
-from genai_prices.data_units import unit_data
-from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, Usage
-
+from openai_proxy.charges import NOT_KNOWN, Charge, charges
 from openai_proxy.events import UsageEvent
-from openai_proxy.openai_usage import CountedUsage
-from openai_proxy.records import ListCost
+from openai_proxy.list_prices import Circumstances, UnpricedError, price_version, prices_of
+from openai_proxy.openai_usage import CountedUsage, read_usage
+from openai_proxy.price_gaps import gap_in
+from openai_proxy.price_table import PriceTable, bundled_table
+from openai_proxy.price_units import Quantity
+from openai_proxy.records import ListCost, TokenCounts, UsedUnit
 
-_SCALE = Decimal("1e-9")  # BigQuery's NUMERIC; a cost is rounded once, half to even
-
-_STANDARD_TIERS = {None, "default", "standard"}
-_DEARER_OR_CHEAPER_TIERS = {"flex", "priority", "fast"}
-
-# Parts that cost what their whole costs, unless the model has a price of their own (OpenAI, "Pricing" and the vision
-# guide: image input is charged in tokens like text, reasoning and predictions as output)
-_AT_THE_PRICE_OF_THE_WHOLE = {
-    "cache_write_30m_tokens",
-    "input_image_tokens",
-    "input_text_tokens",
-    "output_reasoning_tokens",
-    "output_text_tokens",
-    "output_accepted_prediction_tokens",
-    "output_rejected_prediction_tokens",
-}
-
-# Models that search on their own, for a fee a request that no usage tells
-_SEARCHING_MODELS = ("search-preview", "search-api")
+_STANDARD_TIERS = {"default", "standard"}
+_NO_WAITING = "soonest"  # the completion window of a background response that waits for none
 
 
-class PriceTableError(ValueError):
-    """The price table is broken; the message names the entry."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """What a request used, in tokens and in lines of a bill, and what it costs."""
+
+    tokens: TokenCounts
+    units: tuple[UsedUnit, ...]
+    cost: ListCost
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    sku_price_id: str
-    version: str
-    prices: ModelPrice
+class _Part:
+    """What one model used; in `ours`, by our own count."""
+
+    model: str
+    units: Mapping[str, Quantity]
+    ours: frozenset[str] = frozenset()
 
 
-class _UnpricedError(Exception):
-    """Why there is no cost."""
+def priced(event: UsageEvent, table: PriceTable | None = None) -> Priced:
+    """What an event used and costs, in USD to 1e-9, or the reason why there is no cost.
 
-
-def list_cost(event: UsageEvent, usage: CountedUsage, table: PriceTable | None = None) -> ListCost:
-    """The list cost of a request in USD, to 1e-9, or the reason why there is none.
-
-    Priced on the model that answered, else on the one asked for, at the prices of `event_time`. `table` is our own,
-    the bundled `prices.toml` unless given; genai-prices follows. An estimate of a cut stream may know only the tier
-    `auto`, and is priced as standard.
+    Priced on the model that answered, else on the one asked for, at the prices of `event_time`; what a tool drew, on
+    the model that drew it. `table` is our own, the bundled `prices.toml` unless given. An estimate of a cut stream may
+    know only the tier `auto`, and is priced as standard.
     """
+    table = table or bundled_table()
+    counted = read_usage(event)
     if event.usage_source == "none":
-        return ListCost(list_cost=Decimal(0), priced=True)
+        return Priced(tokens=counted.tokens, units=(), cost=ListCost(list_cost=Decimal(0), priced=True))
+    model = (event.response_model or event.request_model or "").lower()
+    parts = [_Part(model, counted.units, counted.counted_by_us)]
+    parts += [_Part((tool.model or "").lower(), tool.units) for tool in counted.tool_models]
     try:
-        _believe(event, usage)
-        entry = _entry(event, table or bundled_table())
-        amount = _amount(entry, usage.units)
-    except _UnpricedError as reason:
-        return ListCost(list_cost=None, priced=False, unpriced_reason=str(reason))
-    return ListCost(list_cost=amount, priced=True, sku_price_id=entry.sku_price_id, price_version=entry.version)
+        _believe(event, counted)
+        answered, *drawn = parts
+        circumstances = _circumstances(event, table)
+        # A tier and a window are those of the model that answers
+        of_tools = replace(circumstances, operation_name=None, service_tier=None, completion_window=None)
+        entry, units = _charged(event, answered, circumstances, table)
+        for part in drawn:
+            own_entry, lines = _charged(event, part, of_tools, table)
+            units += [replace(line, sku_price_id=own_entry) for line in lines]
+    except UnpricedError as reason:
+        cost = ListCost(list_cost=None, priced=False, unpriced_reason=str(reason))
+        return Priced(tokens=counted.tokens, units=tuple(_lines(event, parts)), cost=cost)
+    total = sum((line.list_cost for line in units if line.list_cost is not None), Decimal(0))
+    cost = ListCost(list_cost=total, priced=True, sku_price_id=entry, price_version=price_version(table))
+    return Priced(tokens=counted.tokens, units=tuple(units), cost=cost)
 
 
-def _believe(event: UsageEvent, usage: CountedUsage) -> None:
+def has_price(model: str, time: datetime, table: PriceTable | None = None) -> bool:
+    """Whether a model has any list price at a time."""
+    try:
+        prices_of(model.lower(), Circumstances(day=time.astimezone(UTC).date()), table or bundled_table())
+    except UnpricedError:
+        return False
+    return True
+
+
+def _believe(event: UsageEvent, counted: CountedUsage) -> None:
     if event.event_type == "started":
-        raise _UnpricedError("the request is open, its usage is not known yet")
+        raise UnpricedError("the request is open, its usage is not known yet")
     if event.usage_source == "unknown" or event.usage is None:
-        raise _UnpricedError("OpenAI did not tell the usage")
-    if usage.doubts:
-        raise _UnpricedError("the usage is not understood: " + "; ".join(usage.doubts[:3]))
+        raise UnpricedError("OpenAI did not tell the usage")
+    if counted.doubts:
+        raise UnpricedError("the usage is not understood: " + "; ".join(counted.doubts[:3]))
 
 
-def _entry(event: UsageEvent, table: PriceTable) -> _Entry:
-    name = (event.response_model or event.request_model or "").lower()
-    tier = event.service_tier
-    if tier == "auto" and event.usage_source == "estimated":
+def _circumstances(event: UsageEvent, table: PriceTable) -> Circumstances:
+    tier, window = event.service_tier, event.completion_window
+    if tier in _STANDARD_TIERS or (tier == "auto" and event.usage_source == "estimated"):
         tier = None
-    entry = table.find(name, event.event_time) if tier in _STANDARD_TIERS else None
-    if entry is not None:
-        return entry
-    model = None if any(word in name for word in _SEARCHING_MODELS) else _model(name)
-    if model is None:
-        raise _UnpricedError("no price is known for this model")
-    if tier not in _STANDARD_TIERS and not _has_tier(model, tier, event.event_time):
-        raise _UnpricedError("no price is known for this service tier of the model")
-    context = {} if tier is None else {"service_tier": tier}
-    return _Entry(
-        _sku_price_id(model, event.event_time),
-        f"genai-prices {genai_prices.__version__}",
-        model.get_prices(event.event_time, context),
+    return Circumstances(
+        day=event.event_time.astimezone(UTC).date(),
+        operation_name=event.operation_name if event.operation_name in table.operations else None,
+        service_tier=tier,
+        completion_window=None if window == _NO_WAITING else window,
+        upstream_region=event.upstream_region,
     )
 
 
-def _amount(entry: _Entry, units: Mapping[str, int]) -> Decimal:
-    for unit, quantity in units.items():
-        priced = unit in unit_data and getattr(entry.prices, unit_data[unit]["price_key"]) is not None
-        if quantity and not priced and unit not in _AT_THE_PRICE_OF_THE_WHOLE:
-            raise _UnpricedError(f"no price is known for {unit} of this model")
-    try:
-        cost = entry.prices.calc_price(Usage(**{unit: units[unit] for unit in units.keys() & unit_data.keys()}))
-    except ValueError:  # genai-prices' own checks: parts that cannot be, or that would need more detail
-        raise _UnpricedError("the usage is not understood: its parts do not fit the prices of this model") from None
-    return cost["total_price"].quantize(_SCALE, ROUND_HALF_EVEN)
+def _charged(
+    event: UsageEvent, part: _Part, circumstances: Circumstances, table: PriceTable
+) -> tuple[str, list[UsedUnit]]:
+    """The entry that was applied to what a model used, and a line for each unit."""
+    prices = prices_of(part.model, circumstances, table)
+    if "requests" in prices.rates:  # a fee for each request, which no usage tells
+        part = _Part(part.model, {**part.units, "requests": 1}, part.ours | {"requests"})
+    gap = gap_in(prices, part.units)
+    if gap is not None:
+        raise UnpricedError(gap)
+    return prices.sku_price_id, _lines(event, [part], charges(prices, part.units))
 
 
-@lru_cache(maxsize=1024)
-def _model(name: str) -> ModelInfo | None:
-    providers = get_snapshot().providers
-    openai = find_provider_by_id(providers, "openai")
-    return openai.find_model(name) if openai else None
-
-
-def _has_tier(model: ModelInfo, tier: str | None, time: datetime) -> bool:
-    return tier in _DEARER_OR_CHEAPER_TIERS and any(
-        variant.when == {"service_tier": tier} and (variant.constraint is None or variant.constraint.active(time))
-        for variant in model.price_variants or ()
-    )
-
-
-def _sku_price_id(model: ModelInfo, time: datetime) -> str:
-    """The model's id, and since when its price holds, where genai-prices says so; chosen as `get_prices` chooses."""
-    for price in reversed(model.prices) if isinstance(model.prices, list) else ():
-        if price.constraint is None:
-            break
-        if isinstance(price.constraint, StartDateConstraint) and price.constraint.active(time):
-            return f"{model.id}@{price.constraint.start_date}"
-    return model.id
-
-
-@dataclass(frozen=True, slots=True)
-class PriceTable:
-    """Our own dated prices: by model, the newest first. The standard tier only."""
-
-    changed: date
-    _prices: Mapping[str, tuple[tuple[date, ModelPrice], ...]]
-
-    @classmethod
-    def parse(cls, text: str) -> PriceTable:
-        """Read a price table; `prices.toml` says what is in one.
-
-        Raises:
-            PriceTableError: not TOML, an entry without model, date or source, an unknown unit, or a wrong amount.
-        """
-        try:
-            document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise PriceTableError(f"the price table is not TOML: {error}") from None
-        if type(document.get("date")) is not date:
-            raise PriceTableError("the price table must have a date, as date = 2026-01-31")
-        prices: dict[str, tuple[tuple[date, ModelPrice], ...]] = {}
-        for number, entry in enumerate(document.get("prices", [])):
-            model, start, price = _parse_entry(entry, f"prices[{number}]")
-            entries = (*prices.get(model, ()), (start, price))
-            prices[model] = tuple(sorted(entries, key=lambda dated: dated[0], reverse=True))
-        return cls(document["date"], prices)
-
-    def find(self, name: str, time: datetime) -> _Entry | None:
-        """The entry of a model at a time, if there is one."""
-        for model, prices in self._prices.items():
-            if name == model or name.startswith(model + ":"):
-                for start, price in prices:
-                    if start <= time.astimezone(UTC).date():
-                        return _Entry(f"{model}@{start}", f"prices.toml {self.changed}", price)
-        return None
-
-
-def _parse_entry(entry: Mapping[str, Any], place: str) -> tuple[str, date, ModelPrice]:
-    amounts = dict(entry)
-    model, start, source = (amounts.pop(name, None) for name in ("model", "start_date", "source"))
-    if not isinstance(model, str) or type(start) is not date or not isinstance(source, str) or not source:
-        raise PriceTableError(f"{place} must have model, start_date = 2026-01-31, and source")
-    known = {unit["price_key"] for unit in unit_data.values()}
-    prices = {}
-    for key, text in amounts.items():
-        if key not in known:
-            raise PriceTableError(f"{place}: {key!r} is no price that genai-prices knows")
-        try:
-            prices[key] = Decimal(text if isinstance(text, str) else "nan")
-        except InvalidOperation:
-            prices[key] = Decimal("nan")
-        if not prices[key].is_finite() or prices[key] < 0:
-            raise PriceTableError(f'{place}.{key} must be decimal text, as "0.25"')
-    return model.lower(), start, ModelPrice(**prices)
-
-
-@cache
-def bundled_table() -> PriceTable:
-    """The table of `prices.toml`."""
-    return PriceTable.parse(resources.files("openai_proxy").joinpath("prices.toml").read_text("utf-8"))
+def _lines(event: UsageEvent, parts: list[_Part], charged: Mapping[str, Charge] | None = None) -> list[UsedUnit]:
+    """A line for each unit that is not zero, with what is charged for it where that is known."""
+    lines = []
+    for part in parts:
+        for unit, quantity in part.units.items():
+            if not quantity:
+                continue
+            charge = NOT_KNOWN if charged is None else charged[unit]
+            lines.append(
+                UsedUnit(
+                    unit=unit,
+                    quantity=Decimal(quantity),
+                    usage_source="estimated" if unit in part.ours else event.usage_source,
+                    charged_quantity=charge.charged_quantity,
+                    list_unit_price=charge.list_unit_price,
+                    pricing_block_size=charge.pricing_block_size,
+                    list_cost=charge.list_cost,
+                )
+            )
+    return lines

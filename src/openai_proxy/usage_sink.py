@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from openai_proxy.events import MalformedEventError, UsageEvent
-from openai_proxy.openai_usage import read_usage
 from openai_proxy.ports import DeadLetters, UsageStore
-from openai_proxy.pricing import list_cost
+from openai_proxy.pricing import priced
 from openai_proxy.records import UsageRecord
 from openai_proxy.structured_log import about_also, log
 
@@ -70,11 +69,12 @@ class UsageSink:
             self._dead_letters.add(message, str(error))
             return
         about_also(request_id=event.event_id, user_id=event.user_id)
-        usage = read_usage(event.usage, event.tool_usage)
-        cost = list_cost(event, usage)
+        bill = priced(event)
+        cost = bill.cost
         record = UsageRecord(
             event=event,
-            tokens=usage.tokens,
+            tokens=bill.tokens,
+            units=bill.units,
             cost=cost,
             message_id=message_id,
             publish_time=publish_time,
