@@ -189,6 +189,17 @@ def test_every_model_with_a_million_tokens_of_context_is_in_that_list() -> None:
     assert large - set(LONG) == {"gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano"}  # one price for any length
 
 
+def test_every_tier_of_genai_prices_lists_all_prices_of_tokens() -> None:
+    openai = find_provider_by_id(get_snapshot().providers, "openai")
+    assert openai is not None
+    for model in openai.models:
+        standard = model.get_prices(NOW).__dict__.keys()
+        of_tokens = {unit.price_key for unit in UNITS.values() if unit.is_token and unit.price_key in standard}
+        for variant in model.price_variants or ():  # what a tier does not list would silently be as in the standard one
+            if "service_tier" in variant.when and variant.prices.__dict__:
+                assert of_tokens <= variant.prices.__dict__.keys(), (model.id, variant.when)
+
+
 @pytest.mark.parametrize(
     ("usage", "words"),
     [

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types import AudioModel, EmbeddingModel, ImageModel, ModerationModel
+from openai.types.audio import SpeechModel
+from openai.types.shared import AllModels
 
 from openai_proxy.price_table import bundled_table
 from openai_proxy.pricing import has_price, priced
@@ -174,6 +178,22 @@ def test_knows_which_models_have_a_price(model: str) -> None:
 @pytest.mark.parametrize("model", ["gpt-7", "", "gpt-6.2-astra-law", "dall-e-3"])
 def test_knows_which_models_have_none(model: str) -> None:
     assert not has_price(model, NOW)
+
+
+def _names(literals: object) -> Iterator[str]:
+    for name in get_args(literals):
+        if isinstance(name, str):
+            yield name
+        else:
+            yield from _names(name)
+
+
+def test_every_model_that_the_sdk_names_has_a_price_but_these() -> None:
+    kinds = (AllModels, ImageModel, SpeechModel, AudioModel, EmbeddingModel, ModerationModel)
+    names = {name for kind in kinds for name in _names(kind)}
+
+    assert len(names) > 100
+    assert {name for name in names if not has_price(name, NOW)} == {"gpt-6.2-astra-law", "dall-e-2", "dall-e-3"}
 
 
 def test_a_model_has_no_price_before_its_first_day() -> None:
