@@ -158,9 +158,7 @@ def _model(name: str) -> ModelInfo | None:
 def _has_tier(model: ModelInfo, tier: str, day: date) -> bool:
     when = datetime.combine(day, time(), UTC)
     return any(
-        variant.when == {"service_tier": tier}
-        and _rates(variant.prices)
-        and (variant.constraint is None or variant.constraint.active(when))
+        variant.when == {"service_tier": tier} and (variant.constraint is None or variant.constraint.active(when))
         for variant in model.price_variants or ()
     )
 

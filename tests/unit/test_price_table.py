@@ -81,11 +81,19 @@ start_date = 2026-11-01
 source = "a page"
 factor = "1.25"
 
+[[ratios]]
+unit = "cache_write_12h_tokens"
+of = "input_tokens"
+models = ["gpt-7-*"]
+start_date = 2026-11-01
+source = "a page"
+factor = "2.5"
+
 [[fees]]
 models = ["*"]
 start_date = 2026-11-12
 source = "a page"
-web_searches_kcount = "10"
+web_searches_kcount = "12"
 containers_1g_count = "0.03"
 """)
 
@@ -169,7 +177,7 @@ def test_factors_multiply_each_other_and_no_fees() -> None:
     fees: dict[str, Any] = {"tool_calls": {"web_searches": 1, "containers_1g": 2}}
 
     dear = cost(response(100, 0), service_tier="fast", upstream_region="eu", **fees)
-    assert dear.list_cost == Decimal("0.0004") * 3 * Decimal("1.5") + Decimal("0.01") + 2 * Decimal("0.03")
+    assert dear.list_cost == Decimal("0.0004") * 3 * Decimal("1.5") + Decimal("0.012") + 2 * Decimal("0.03")
 
 
 def test_a_ratio_stands_in_for_a_price_and_follows_the_other() -> None:
@@ -178,12 +186,19 @@ def test_a_ratio_stands_in_for_a_price_and_follows_the_other() -> None:
     assert cost(usage, service_tier="priority").list_cost == 101 * Decimal(30) / 1_000_000
 
 
+def test_a_price_stands_above_a_ratio() -> None:
+    usage = response(100, 0, written=100, for_12h=100)
+
+    assert cost(usage, 10).list_cost == 100 * Decimal(10) / 1_000_000
+    assert cost(usage, 9).list_cost == 100 * Decimal(7) / 1_000_000
+
+
 def test_a_fee_fills_a_gap_from_its_day() -> None:
     searched: dict[str, Any] = {"tool_calls": {"web_searches": 1}}
 
-    assert cost(response(0, 0), 12, **searched).list_cost == Decimal("0.01")
+    assert cost(response(0, 0), 12, **searched).list_cost == Decimal("0.012")
     assert not cost(response(0, 0), 11, **searched).priced
-    assert cost(response(0, 0), 11, model="gpt-5", **searched).list_cost == Decimal("0.01")  # genai-prices has it
+    assert cost(response(0, 0), 12, model="gpt-5", **searched).list_cost == Decimal("0.01")  # genai-prices has it
 
 
 def test_a_rate_is_of_the_longest_input_that_is_reached() -> None:
