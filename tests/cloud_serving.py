@@ -21,7 +21,7 @@ from serving import TEAM_KEY, CountingUpstream, free_port, wait_for
 
 _ROOT = Path(__file__).parent.parent
 _BIN = Path(sys.executable).parent
-_SDK_CALLS = _ROOT / "tests" / "e2e" / "sdk_calls.py"
+_SDK_CALLS = _ROOT / "tests" / "sdk_calls.py"
 _STOP_SECONDS = 20.0
 _FUNCTIONS = ("log_view", "usage_sink", "proxy")
 _SLOW_SECONDS = 180.0  # the emulator pushes two messages at a time, and writes about seven rows a second

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 KINDS = {
@@ -50,14 +51,48 @@ def _assert_same(one: Mapping[str, Any], record: Mapping[str, Any]) -> None:
     label = f"{one['method']} {one['path']} {one['model']}: upstream {one}\nledger {record}"
     if one["user"] is not None:
         assert record["user_id"] == one["user"], label
+    if not one["told"]:
+        _assert_plausible(one, record, label)
+        return
     if record["usage_source"] in _CUT_SHORT:
         assert not one["completed"] or record["client_disconnected"], f"served to its end, and not metered: {label}"
         return
     assert _counts(record, KINDS.values()) == list(one["billed"].values()), label
-    if any(one["billed"].values()):
+    told = units_of(record)
+    assert {unit: told.get(unit, 0) for unit in one["units"]} == one["units"], label
+    if any(one["billed"].values()) or one["units"]:
         assert record["usage_source"] == "reported", label
         assert record["response_model"] == one["response_model"], label
         assert record["priced"], label
+
+
+def _assert_plausible(one: Mapping[str, Any], record: Mapping[str, Any], label: str) -> None:
+    """An estimate of what no answer tells is near to what is billed, and exact in characters and seconds.
+
+    A sound that cannot be measured is guessed from its text; `test_usage_shapes` holds the others more closely.
+    """
+    if not (any(one["billed"].values()) or one["units"]):
+        assert record["usage_source"] in {"none", "unknown"}, label
+        return
+    assert record["usage_source"] in _CUT_SHORT, label
+    if record["usage_source"] == "estimated":
+        for kind in ("input", "output"):
+            assert _near(record[KINDS[kind]] or 0, one["billed"][kind], rel=1 / 3, most=4), label
+        told = units_of(record)
+        for unit, quantity in one["units"].items():
+            assert _near(float(told.get(unit, 0)), quantity, rel=0.0, most=1 if unit == "audio_seconds" else 0), label
+
+
+def _near(counted: float, billed: float, *, rel: float, most: float) -> bool:
+    return abs(counted - billed) <= max(rel * billed, most)
+
+
+def units_of(record: Mapping[str, Any]) -> dict[str, Decimal]:
+    """All units of a record, by name; `drawn.` are those of a model that another called."""
+    return {
+        f"drawn.{unit['unit']}" if unit["sku_price_id"] else unit["unit"]: Decimal(unit["quantity"])
+        for unit in record["units"]
+    }
 
 
 def _counts(record: Mapping[str, Any], columns: Iterable[str]) -> list[int]:

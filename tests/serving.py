@@ -73,6 +73,10 @@ class CountingUpstream:
     def open_gate(self) -> None:
         requests.post(self.root + "/__open", timeout=30).raise_for_status()
 
+    def step(self) -> None:
+        """Let one more event pass of a stream that was ordered to `step`."""
+        requests.post(self.root + "/__step", timeout=30).raise_for_status()
+
 
 @contextlib.contextmanager
 def running_upstream() -> Iterator[CountingUpstream]:
@@ -163,6 +167,16 @@ class Serving:
         added: dict[str, str] = json.loads(self.cli("user", "add", user_id, "--json", *more))
         wait_for("the proxy to see the new key", lambda: self.lets_in(added["key"]))
         return added["key"]
+
+    def allow_team(self, team_id: str, *permissions: str) -> None:
+        """Allow it in the access file; known to the proxy once it knows a user who is added after."""
+        with self.access_file.open("a") as file:
+            file.write(f"\n[teams.{team_id}]\nallow = {json.dumps(permissions)}\n")
+
+    @property
+    def access_file(self) -> Path:
+        (found,) = self.data_dir.glob("*.toml")
+        return found
 
     def lets_in(self, key: str) -> bool:
         """Whether a key is valid; asks for what is refused to everybody, so nothing is recorded."""

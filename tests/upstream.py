@@ -24,13 +24,14 @@ import openai_wire as wire
 import wire_audio
 import wire_images
 import wire_responses
+import wire_text
 from forms import FormReader
 from upstream_exchange import Exchange, Gates
 from upstream_orders import Orders, Served
 from wire_objects import Objects
 
 _REPLIES: Mapping[str, Callable[[wire.Question], wire.Reply]] = {
-    **wire.REPLIES,
+    **wire_text.REPLIES,
     **wire_responses.REPLIES,
     **wire_images.REPLIES,
     **wire_audio.REPLIES,

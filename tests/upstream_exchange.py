@@ -45,7 +45,8 @@ class Exchange:
     async def reply(self, reply: wire.Reply) -> web.StreamResponse:
         """Answer; who hangs up a stream early pays for what was sent."""
         content, usage, served = reply.content, reply.usage, self.served
-        served.response_model, served.told = reply.model, reply.told
+        served.response_model = reply.model
+        served.told = reply.told and not (self.orders.liar or self.orders.unread)
         if isinstance(content, wire.Stream):
             served.billed = dataclasses.replace(usage, output=0, reasoning=0).tokens()
             answered = await self._send(200, _EVENT_STREAM, self._paced(content))
@@ -59,6 +60,7 @@ class Exchange:
 
     async def error(self, status: int, message: str | None = None, code: str | None = None) -> web.StreamResponse:
         """Answer an error in OpenAI's shape; 502 comes from the edge before it, which speaks HTML."""
+        self.served.told = status >= 400  # a redirection says nothing of what it costs
         if status == 502:
             page = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n</html>\r\n"
             return await self._send(502, "text/html", self._plain([page]))

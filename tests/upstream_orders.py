@@ -57,9 +57,10 @@ _NOTHING = {"input": 0, "cached": 0, "output": 0, "reasoning": 0}
 class Served:
     """One request as the upstream saw it.
 
-    `billed` is what OpenAI would put on the bill, in tokens; `units` is the rest of it, by the ledger's names of units
-    (a part of `billed`'s tokens has a price of its own). `told`: the answer says so; where it does not, the ledger can
-    estimate at best. `completed`: all was written; `ended`: that, or the connection is gone.
+    `billed` is what OpenAI would put on the bill, in tokens; `units` is the rest of it, by the ledger's names of units:
+    parts of these tokens that have a price of their own, and what is no token. `told`: the answer says so, in a way
+    that can be read; where it does not, the ledger can estimate at best. `completed`: all was written; `ended`: that,
+    or the connection is gone.
     """
 
     number: int

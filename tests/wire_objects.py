@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openai_wire import CREATED, ApiError, Json, Question, Reply
@@ -151,7 +151,8 @@ class Objects:
             within = path.replace("*", "(?P<within>[^/]+)") if "*" in path else f"{path}(?P<within>)"
             found = re.fullmatch(within + r"(?:/(?P<name>[^/]+))?(?:/(?P<action>[^/]+))?", question.path)
             if found and found["action"] not in _COLLECTIONS_WITHIN:
-                return self._reply(method, question, kind, **found.groupdict())
+                reply = self._reply(method, question, kind, **found.groupdict())
+                return replace(reply, told=method != "POST")  # some cost by the day, the session or the search
         return self._items(method, question)
 
     def _reply(

@@ -150,7 +150,7 @@ def _tools(question: Question) -> _Tools:
             units["web_searches"] = units.get("web_searches", 0) + 2
         elif kind == "file_search":
             items += _file_searches(end)
-            units["file_searches"] = units.get("file_searches", 0) + 2
+            units["storage_searches"] = units.get("storage_searches", 0) + 2
         elif kind in {"code_interpreter", "shell"}:
             container = tool.get("container" if kind == "code_interpreter" else "environment", {})
             items += _code_runs(end, container) if kind == "code_interpreter" else _shell_runs(end)
@@ -160,6 +160,9 @@ def _tools(question: Question) -> _Tools:
         elif kind == "image_generation":
             items.append(_image(end))
             image = _image_usage(question)
+            seen = image.units.get("input_image_tokens", 0)
+            units |= {"drawn.input_tokens": image.input, "drawn.input_image_tokens": seen}
+            units["drawn.output_image_tokens"] = image.output
     return _Tools(items, units, image)
 
 

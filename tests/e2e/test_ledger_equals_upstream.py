@@ -17,7 +17,7 @@ from serving import CountingUpstream, Serving, serving
 
 pytestmark = pytest.mark.e2e
 
-_SDK_CALLS = Path(__file__).with_name("sdk_calls.py")
+_SDK_CALLS = Path(__file__).parents[1] / "sdk_calls.py"
 _USERS = ("alice", "bob", "carol", "dave", "erin")
 
 
@@ -51,9 +51,10 @@ def calls(python: str, proxy: Serving, keys: dict[str, str], **more: Any) -> lis
 def test_the_ledger_equals_what_the_upstream_served(upstream: CountingUpstream, python: str) -> None:
     upstream.reset()
     with serving(upstream, DRAIN_SECONDS="1") as proxy:
+        proxy.allow_team("research", "files")
         keys = {user: proxy.add_user(user, "--team", "research") for user in _USERS}
 
-        outcomes = calls(python, proxy, keys)
+        outcomes = calls(python, proxy, keys, media=True)
 
         records = proxy.all_finished()
         served = upstream.served()
@@ -75,7 +76,7 @@ def test_the_ledger_equals_what_the_upstream_served(upstream: CountingUpstream, 
 
 def _told_to_members(outcomes: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
     """Input and output tokens, by request id, of those calls whose answer said it."""
-    told = {one["request_id"]: one["usage"] for one in outcomes if one.get("usage")}
+    told = {one["request_id"]: one["usage"] for one in outcomes if one.get("usage") and one.get("request_id")}
     return {
         request_id: (
             usage["prompt_tokens"] if "prompt_tokens" in usage else usage["input_tokens"],
@@ -87,5 +88,5 @@ def _told_to_members(outcomes: list[dict[str, Any]]) -> dict[str, tuple[int, int
 
 def _of_the_same(outcomes: list[dict[str, Any]], records: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
     ledger = by_event_id(records)
-    asked = {one["request_id"] for one in outcomes if one.get("usage")}
+    asked = {one["request_id"] for one in outcomes if one.get("usage") and one.get("request_id")}
     return {one: (ledger[one]["input_tokens"], ledger[one]["output_tokens"] or 0) for one in asked}

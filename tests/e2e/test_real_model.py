@@ -25,7 +25,7 @@ from serving import Serving, free_port, serving, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.model]
 
-_SDK_CALLS = Path(__file__).with_name("sdk_calls.py")
+_SDK_CALLS = Path(__file__).parents[1] / "sdk_calls.py"
 _CALLS = 20
 
 

@@ -8,7 +8,6 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,99 +15,35 @@ import pytest
 
 from exchanges import Got, ask, bearer, receive, send
 from ledger_check import assert_ledger_equals
+from openai_proxy.endpoints import ENDPOINTS
+from openai_proxy.permissions import PERMISSIONS
+from recorded_exchanges import CHAT, EXCHANGES, INPUT, STREAM, Exchange
 from serving import TEAM_KEY, CountingUpstream, Serving, serving, wait_for
 
 pytestmark = pytest.mark.e2e
 
-_QUESTION = "How many people need water on a day, and was für ein Café? \u4e16\u754c \U0001f600"
-_CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": _QUESTION}]}
-_STREAM = {**_CHAT, "stream": True}
-_PROMPT = {"model": "gpt-3.5-turbo-instruct", "prompt": _QUESTION}
-_INPUT = {"model": "gpt-5-mini", "input": _QUESTION}
 # Documented as changed: what belongs to one connection, and what we add.
 _OF_A_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "date", "server"}
 _NOT_PASSED = {"set-cookie", "alt-svc"}
 _OURS = {"x-openai-proxy-request-id", "server-timing"}
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    name: str
-    method: str
-    path: str
-    body: bytes | None = None
-    orders: str = ""
-
-
-def _json(name: str, path: str, body: Mapping[str, Any], orders: str = "") -> Exchange:
-    return Exchange(name, "POST", path, json.dumps(body, ensure_ascii=False).encode(), orders)
-
-
-def _exchanges() -> Iterator[Exchange]:
-    asked = {**_STREAM, "stream_options": {"include_usage": True}}
-    refused = {**_STREAM, "stream_options": {"include_usage": False, "include_obfuscation": True}}
-    yield _json("chat", "/chat/completions", _CHAT)
-    yield _json("chat gzip", "/chat/completions", _CHAT, "gzip")
-    yield _json("chat slow", "/chat/completions", _CHAT, "first=50 slow=50")
-    yield _json("chat cut", "/chat/completions", _CHAT, "cut-after=1")
-    yield _json("chat byte by byte", "/chat/completions", _CHAT, "split")
-    yield _json("chat with a query", "/chat/completions?beta=true&x=%2F", _CHAT)
-    for orders in ("", "split", "crlf", "crlf split", "comments", "comments crlf split", "deltas=0", "deltas=500"):
-        yield _json(f"chat stream {orders}", "/chat/completions", _STREAM, orders)
-        yield _json(f"chat stream, usage asked {orders}", "/chat/completions", asked, orders)
-        yield _json(f"completion stream {orders}", "/completions", {**_PROMPT, "stream": True}, orders)
-        yield _json(f"response stream {orders}", "/responses", {**_INPUT, "stream": True}, orders)
-    for orders in ("", "split", "crlf"):
-        yield _json(f"chat stream, usage refused {orders}", "/chat/completions", refused, orders)
-    for orders in ("cut-after=3", "crlf cut-after=3", "incomplete", "failed"):
-        yield _json(f"response stream {orders}", "/responses", {**_INPUT, "stream": True}, orders)
-        yield _json(f"chat stream {orders}", "/chat/completions", _STREAM, orders)
-    yield _json("chat stream gzip, usage asked", "/chat/completions", asked, "gzip")
-    yield _json("response stream gzip", "/responses", {**_INPUT, "stream": True}, "gzip")
-    yield _json("chat stream error-after=3", "/chat/completions", _STREAM, "error-after=3")
-    yield _json("chat odd-header", "/chat/completions", _CHAT, "odd-header")
-    yield _json("stream_options is a number", "/chat/completions", {**_STREAM, "stream_options": 5}, "fail=400")
-    yield _json("stream_options is null", "/chat/completions", {**_STREAM, "stream_options": None})
-    yield _json("completion", "/completions", _PROMPT)
-    yield _json("response", "/responses", _INPUT)
-    yield _json("response incomplete", "/responses", _INPUT, "incomplete")
-    yield _json("response gzip", "/responses", _INPUT, "gzip")
-    yield _json("input tokens", "/responses/input_tokens", _INPUT)
-    yield _json("compact", "/responses/compact", _INPUT)
-    yield _json("embedding", "/embeddings", {"model": "text-embedding-3-small", "input": _QUESTION})
-    yield _json("embeddings", "/embeddings", {"model": "text-embedding-3-small", "input": [_QUESTION, "b"]}, "gzip")
-    yield _json("token embeddings", "/embeddings", {"model": "text-embedding-3-small", "input": [[1, 2, 3]]})
-    yield _json("moderation", "/moderations", {"model": "omni-moderation-latest", "input": _QUESTION})
-    yield Exchange("models", "GET", "/models")
-    yield Exchange("a model", "GET", "/models/gpt-4o-mini")
-    yield Exchange("a fine-tuned model", "GET", "/models/ft:gpt-4o-mini:team::abc")
-    yield Exchange("a response that is not there", "GET", "/responses/resp_none?include[]=x")
-    yield Exchange("deleting it", "DELETE", "/responses/resp_none")
-    yield Exchange("cancelling it", "POST", "/responses/resp_none/cancel", b"")
-    yield Exchange("its items", "GET", "/responses/resp_none/input_items")
-    for status in (400, 401, 404, 409, 429, 500, 502, 503):
-        yield _json(f"error {status}", "/chat/completions", _CHAT, f"fail={status}")
-        yield _json(f"error {status} to a stream", "/chat/completions", _STREAM, f"fail={status}")
-    yield _json("no model", "/chat/completions", {"messages": []})
-    yield _json("no such model", "/responses", {**_INPUT, "model": "no-such-model"})
-    yield Exchange("not JSON", "POST", "/chat/completions", b'{"model": "gpt-4o-mini", "messages": [')
-    yield Exchange("a list", "POST", "/chat/completions", b"[1, 2]")
-    yield Exchange("no body", "POST", "/chat/completions", b"")
-    yield Exchange("odd spaces", "POST", "/responses", b' {"input" :\t"a" , "model":"gpt-4o"\r\n} ')
-
-
-EXCHANGES = tuple(_exchanges())
-
-
 @pytest.fixture(scope="module")
 def proxy(upstream: CountingUpstream) -> Iterator[Serving]:
     with serving(upstream) as one:
+        one.allow_team("research", *PERMISSIONS)
         yield one
 
 
 @pytest.fixture(scope="module")
 def key(proxy: Serving) -> str:
     return proxy.add_user("alice", "--team", "research")
+
+
+@pytest.fixture(scope="module")
+def guest_key(proxy: Serving) -> str:
+    """Of somebody to whom nothing is allowed that is not allowed to all."""
+    return proxy.add_user("guest")
 
 
 def _passed_on(got: Got, *names: set[str]) -> list[tuple[str, str]]:
@@ -120,12 +55,7 @@ def _passed_on(got: Got, *names: set[str]) -> list[tuple[str, str]]:
 def test_an_exchange_is_the_same_through_the_proxy(
     upstream: CountingUpstream, proxy: Serving, key: str, exchange: Exchange
 ) -> None:
-    orders = {"x_upstream_orders": exchange.orders} if exchange.orders else {}
-
-    direct = ask(
-        upstream.base_url, exchange.method, exchange.path, headers=bearer(TEAM_KEY, **orders), body=exchange.body
-    )
-    proxied = ask(proxy.base_url, exchange.method, exchange.path, headers=bearer(key, **orders), body=exchange.body)
+    direct, proxied = _both_ways(upstream, proxy, key, exchange)
 
     assert proxied.status == direct.status
     assert proxied.broken == direct.broken
@@ -142,7 +72,7 @@ def test_an_exchange_is_the_same_through_the_proxy(
         seen_directly[part] for part in ("method", "path", "query")
     ]
     assert _of_the_member(seen) == _of_the_member(seen_directly)
-    if not _asks_for_usage(exchange):
+    if not exchange.asks_for_usage:
         assert seen["body_sha256"] == hashlib.sha256(exchange.body or b"").hexdigest()
 
 
@@ -152,16 +82,33 @@ def _of_the_member(seen: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in seen["headers"].items() if name not in ours}
 
 
-def _asks_for_usage(exchange: Exchange) -> bool:
-    """Whether the proxy must ask for the usage, since the member did not: the one change to a body."""
-    asked = exchange.path in {"/chat/completions", "/completions"} and b'"stream": true' in (exchange.body or b"")
-    return asked and b'"include_usage": true' not in (exchange.body or b"")
+def _both_ways(upstream: CountingUpstream, proxy: Serving, key: str, exchange: Exchange) -> tuple[Got, Got]:
+    """The answer to the same request, asked directly and then through the proxy; so is what it needs before."""
+    path = exchange.path
+    if exchange.made:
+        made = _both_ways(upstream, proxy, key, exchange.made)
+        ids = {json.loads(got.body)["id"] for got in made}
+        assert len(ids) == 1
+        path = path.replace("{id}", *ids)
+    more = {"x_upstream_orders": exchange.orders} if exchange.orders else {}
+    more["content_type"] = exchange.content_type
+    direct = ask(upstream.base_url, exchange.method, path, headers=bearer(TEAM_KEY, **more), body=exchange.body)
+    proxied = ask(proxy.base_url, exchange.method, path, headers=bearer(key, **more), body=exchange.body)
+    return direct, proxied
+
+
+def test_there_are_exchanges_of_every_endpoint_that_the_upstream_serves() -> None:
+    asked = {re.sub(r"/(none|resp_none|ft:.*|gpt-.*)$", "/{id}", one.path.partition("?")[0]) for one in EXCHANGES}
+
+    assert len(EXCHANGES) >= 200
+    assert len({one.name for one in EXCHANGES}) == len(EXCHANGES)
+    assert {endpoint.path for endpoint in ENDPOINTS if endpoint.permission is None} - asked == {"/images/variations"}
 
 
 def test_a_compressed_stream_loses_what_was_not_asked_for_and_nothing_else(
     upstream: CountingUpstream, proxy: Serving, key: str
 ) -> None:
-    body = json.dumps(_STREAM).encode()
+    body = json.dumps(STREAM).encode()
 
     direct = ask(upstream.base_url, "POST", "/chat/completions", headers=bearer(TEAM_KEY), body=body)
     proxied = ask(proxy.base_url, "POST", "/chat/completions", headers=bearer(key, x_upstream_orders="gzip"), body=body)
@@ -183,21 +130,46 @@ def test_all_exchanges_are_in_the_ledger_as_the_upstream_billed_them(
     assert_ledger_equals(mine, proxy.all_finished())
 
 
-def test_events_arrive_as_soon_as_they_are_sent(upstream: CountingUpstream, proxy: Serving, key: str) -> None:
+_EVENTS_COME_SINGLY = [
+    one for one in EXCHANGES if "stream" in one.name and one.orders in {"", "crlf", "comments"} and not one.made
+]
+
+
+@pytest.mark.parametrize("exchange", _EVENTS_COME_SINGLY, ids=lambda exchange: exchange.name)
+def test_an_event_reaches_the_client_before_the_next_is_sent(
+    upstream: CountingUpstream, proxy: Serving, key: str, exchange: Exchange
+) -> None:
     upstream.reset()
-    headers = bearer(key, x_upstream_orders="gate=3 deltas=6")
-    answer = send(proxy.base_url, "POST", "/chat/completions", headers=headers, body=json.dumps(_STREAM).encode())
+    path, orders = exchange.path, f"step {exchange.orders}".strip()
+    headers = bearer(key, x_upstream_orders=orders, content_type=exchange.content_type)
+    dropped = 1 if exchange.asks_for_usage else 0  # the event that tells the usage, which nobody had asked for
+
+    answer = send(proxy.base_url, "POST", path, headers=headers, body=exchange.body)
     raw: Any = answer.raw
-    pieces = raw.stream(1024, decode_content=False)
+    packets = raw.stream(1_000_000, decode_content=False)
+    events = []
+    while True:
+        event = _next_event(packets)
+        if not event:
+            break
+        events.append(event)
+        upstream.step()  # the upstream sends no other before
+        if dropped and b'"finish_reason":"stop"' in event:
+            upstream.step()
 
-    early = b""
-    while early.count(b"\n\n") < 3:  # the upstream sends no fourth before the gate opens
-        early += next(pieces)
-    upstream.open_gate()
-    late = b"".join(pieces)
+    direct, proxied = _both_ways(upstream, proxy, key, exchange)
+    assert b"".join(events) == proxied.body == direct.body
+    assert events
 
-    assert early.count(b"\n\n") == 3
-    assert late.endswith(b"data: [DONE]\n\n")
+
+def _next_event(packets: Iterator[bytes]) -> bytes:
+    """All that comes up to the end of an event; a comment before one comes with it."""
+    held = b""
+    for packet in packets:
+        held += packet
+        if held.endswith((b"}\n\n", b"}\r\n\r\n", b"[DONE]\n\n", b"[DONE]\r\n\r\n")):
+            return held
+    return held
 
 
 @pytest.mark.parametrize(
@@ -207,7 +179,7 @@ def test_events_arrive_as_soon_as_they_are_sent(upstream: CountingUpstream, prox
 def test_each_form_of_the_path_leads_to_the_same_place(
     upstream: CountingUpstream, proxy: Serving, key: str, path: str
 ) -> None:
-    got = ask(proxy.root, "POST", path, headers=bearer(key), body=json.dumps(_CHAT).encode())
+    got = ask(proxy.root, "POST", path, headers=bearer(key), body=json.dumps(CHAT).encode())
 
     assert got.status == 200
     event_id = got.header("x-openai-proxy-request-id")
@@ -218,7 +190,7 @@ def test_each_form_of_the_path_leads_to_the_same_place(
 def test_the_ancestors_form_of_authorization_works_with_a_key(proxy: Serving, key: str) -> None:
     headers = {"authorization": f"UserName {key}", "content-type": "application/json"}
 
-    got = ask(proxy.root, "POST", "/openai", headers=headers, body=json.dumps(_CHAT).encode())
+    got = ask(proxy.root, "POST", "/openai", headers=headers, body=json.dumps(CHAT).encode())
 
     assert got.status == 200
 
@@ -257,7 +229,7 @@ def test_openai_sees_the_team_and_nothing_of_the_member(upstream: CountingUpstre
         "POST",
         "/chat/completions",
         headers={**bearer(key), **kept, **dropped},
-        body=json.dumps(_CHAT).encode(),
+        body=json.dumps(CHAT).encode(),
     )
 
     seen = upstream.served_as("the-members-own-id")
@@ -327,11 +299,11 @@ def _add_expired(proxy: Serving, key: str) -> None:
     ],
 )
 def test_what_is_not_served_or_not_allowed_is_refused_in_openais_words(
-    upstream: CountingUpstream, proxy: Serving, key: str, method: str, path: str
+    upstream: CountingUpstream, proxy: Serving, guest_key: str, method: str, path: str
 ) -> None:
     upstream.reset()
 
-    got = ask(proxy.root, method, path, headers=bearer(key))
+    got = ask(proxy.root, method, path, headers=bearer(guest_key))
 
     assert got.status in {403, 404}
     assert _refusal(got)["type"] == "invalid_request_error"
@@ -371,7 +343,7 @@ def test_a_large_embeddings_answer_streams_through_and_is_metered(proxy: Serving
 def test_a_large_response_streams_through_and_is_metered(
     upstream: CountingUpstream, proxy: Serving, key: str, *, stream: bool
 ) -> None:
-    body = json.dumps({**_INPUT, "stream": stream}).encode()
+    body = json.dumps({**INPUT, "stream": stream}).encode()
 
     with _constant_memory(proxy):
         event_id, length = _pass(proxy, "/responses", bearer(key, x_upstream_orders="big=30000000"), body)

@@ -29,7 +29,7 @@ from serving import CountingUpstream, Serving, serving, wait_for
 
 pytestmark = pytest.mark.e2e
 
-_SDK_CALLS = Path(__file__).parents[1] / "e2e" / "sdk_calls.py"
+_SDK_CALLS = Path(__file__).parents[1] / "sdk_calls.py"
 _CALLS = 100
 _SECONDS = 120
 

@@ -24,6 +24,7 @@ import openai_wire as wire
 import wire_audio
 import wire_images
 import wire_responses
+import wire_text
 from forms import File, FormReader, form
 from json_patch import patched
 from sound import mp3, seconds_of, wav
@@ -53,7 +54,7 @@ _SAY = {"model": "gpt-4o-mini-tts", "input": "a house by the water", "voice": "a
 _HEAR = {"model": "gpt-4o-transcribe"}
 _HEAR_STREAM = {**_HEAR, "stream": "true"}
 _REPLIES: Mapping[str, Callable[[wire.Question], wire.Reply]] = {
-    **wire.REPLIES,
+    **wire_text.REPLIES,
     **wire_responses.REPLIES,
     **wire_images.REPLIES,
     **wire_audio.REPLIES,

@@ -1,63 +1,28 @@
-"""Calls that a team makes with the official SDK, many at a time; needs nothing but `openai`, 2.x or 3.x.
-
-Reads one plan from standard input: {"base_url", "keys": {user: key}, "calls", "concurrency", "seed", "model"}; `model`
-is for a real model server that obeys no orders. Writes one line of JSON a call: how it ended, as the member saw it.
-"""
+"""Calls with the official SDK that are answered in text, and those that go wrong."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
-import sys
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import openai
+from sdk_member import LONGEST_ANSWER, REQUEST_ID, Member, Outcome, plain, told
 
-REQUEST_ID = "x-openai-proxy-request-id"
-_WORDS = "how many people need water on a day and what is the way to the house of an answer".split()  # noqa: SIM905 - reads
-_LONGEST_ANSWER = 8  # tokens of a real model; the test upstream obeys no limit
-_TRANSPORTS = {"httpx", "httpx2"}  # a stream that breaks raises theirs
-_MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-nano", "gpt-5-mini", "o4-mini")
-# Model names that order trouble of the test upstream (tests/upstream.py, Orders)
+# Model names that order trouble of the test upstream (tests/upstream_orders.py)
 _TROUBLE = ("fail-400", "fail-404", "fail-429", "fail-500", "fail-502", "fail-503", "no-such-model", "cut-after-3")
-
-Outcome = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One user's client, and the dice of one call."""
-
-    user: str
-    client: openai.AsyncOpenAI
-    dice: random.Random
-    only_model: str | None
-
-    def model(self) -> str:
-        return self.only_model or self.dice.choice(_MODELS)
-
-    def text(self) -> str:
-        words = self.dice.randint(1, 8 if self.only_model else 60)  # a real model takes its time
-        return " ".join(self.dice.choices(_WORDS, k=words)) + f" {self.dice.randrange(1_000_000)}"
-
-    def messages(self) -> Any:
-        return [{"role": "user", "content": self.text()}]
 
 
 async def chat(member: Member) -> Outcome:
     raw = await member.client.chat.completions.with_raw_response.create(
-        model=member.model(), messages=member.messages(), user=member.user, max_tokens=_LONGEST_ANSWER
+        model=member.model(), messages=member.messages(), user=member.user, max_tokens=LONGEST_ANSWER
     )
-    return _told(raw, raw.parse().usage)
+    return told(raw, raw.parse().usage)
 
 
 async def chat_stream(member: Member) -> Outcome:
     """A stream that did not ask for its usage must not be told it."""
     stream = await member.client.chat.completions.create(
-        model=member.model(), messages=member.messages(), user=member.user, max_tokens=_LONGEST_ANSWER, stream=True
+        model=member.model(), messages=member.messages(), user=member.user, max_tokens=LONGEST_ANSWER, stream=True
     )
     async for chunk in stream:
         assert chunk.choices, "a chunk without choices, and the usage was not asked for"
@@ -71,20 +36,20 @@ async def chat_stream_with_usage(member: Member) -> Outcome:
         model=member.model(),
         messages=member.messages(),
         user=member.user,
-        max_tokens=_LONGEST_ANSWER,
+        max_tokens=LONGEST_ANSWER,
         stream=True,
         stream_options={"include_usage": True},
     )
     chunks = [chunk async for chunk in stream]
     assert not chunks[-1].choices
-    return {"request_id": stream.response.headers.get(REQUEST_ID), "usage": _plain(chunks[-1].usage)}
+    return {"request_id": stream.response.headers.get(REQUEST_ID), "usage": plain(chunks[-1].usage)}
 
 
 async def completion(member: Member) -> Outcome:
     raw = await member.client.completions.with_raw_response.create(
         model="gpt-3.5-turbo-instruct", prompt=member.text(), user=member.user
     )
-    return _told(raw, raw.parse().usage)
+    return told(raw, raw.parse().usage)
 
 
 async def completion_stream(member: Member) -> Outcome:
@@ -98,9 +63,9 @@ async def completion_stream(member: Member) -> Outcome:
 
 async def response(member: Member) -> Outcome:
     raw = await member.client.responses.with_raw_response.create(
-        model=member.model(), input=member.text(), user=member.user, max_output_tokens=_LONGEST_ANSWER
+        model=member.model(), input=member.text(), user=member.user, max_output_tokens=LONGEST_ANSWER
     )
-    return _told(raw, raw.parse().usage)
+    return told(raw, raw.parse().usage)
 
 
 async def response_stream(member: Member) -> Outcome:
@@ -110,14 +75,14 @@ async def response_stream(member: Member) -> Outcome:
         model=member.model(),
         input=member.text(),
         user=member.user,
-        max_output_tokens=_LONGEST_ANSWER,
+        max_output_tokens=LONGEST_ANSWER,
         stream=True,
         extra_headers={"x-upstream-orders": orders} if orders else {},
     )
     last: Any = None
     async for event in stream:
         last = event
-    return {"request_id": stream.response.headers.get(REQUEST_ID), "usage": _plain(last.response.usage)}
+    return {"request_id": stream.response.headers.get(REQUEST_ID), "usage": plain(last.response.usage)}
 
 
 async def response_read_again(member: Member) -> Outcome:
@@ -134,7 +99,7 @@ async def embedding(member: Member) -> Outcome:
     raw = await member.client.embeddings.with_raw_response.create(
         model="text-embedding-3-small", input=texts, user=member.user
     )
-    return _told(raw, raw.parse().usage)
+    return told(raw, raw.parse().usage)
 
 
 async def free(member: Member) -> Outcome:
@@ -159,7 +124,7 @@ async def rate_limited_then_served(member: Member) -> Outcome:
         user=member.user,
         extra_headers={"x-upstream-orders": "fail=429 flaky=2"},
     )
-    return _told(raw, raw.parse().usage)
+    return told(raw, raw.parse().usage)
 
 
 async def stream_left(member: Member) -> Outcome:
@@ -216,73 +181,65 @@ async def call_left(member: Member) -> Outcome:
     return {}
 
 
-Call = Callable[[Member], Awaitable[Outcome]]
-_ANY_SERVER: Mapping[Call, int] = {
-    chat: 10,
-    chat_stream: 10,
-    chat_stream_with_usage: 6,
-    response: 8,
-    response_stream: 8,
-}
-_TEST_UPSTREAM: Mapping[Call, int] = {
-    **_ANY_SERVER,
-    completion: 3,
-    completion_stream: 3,
-    response_read_again: 3,
-    embedding: 6,
-    free: 3,
-    trouble: 8,
-    rate_limited_then_served: 3,
-    stream_left: 7,
-    response_stream_left: 4,
-    call_left: 4,
-}
+async def response_with_tools(member: Member) -> Outcome:
+    """Searches and containers are charged beside the tokens."""
+    raw = await member.client.responses.with_raw_response.create(
+        model="gpt-6-sol",
+        input=member.text(),
+        tools=[
+            {"type": "web_search"},
+            {"type": "file_search", "vector_store_ids": ["vs_1"]},
+            {"type": "code_interpreter", "container": {"type": "auto"}},
+        ],
+    )
+    return told(raw, raw.parse().usage)
 
 
-def _told(raw: Any, usage: Any) -> Outcome:
-    return {"request_id": raw.headers.get(REQUEST_ID), "usage": _plain(usage)}
+async def response_stream_helper(member: Member) -> Outcome:
+    async with member.client.responses.stream(model=member.model(), input=member.text()) as stream:
+        async for _ in stream:
+            pass
+        final = await stream.get_final_response()
+    return {"usage": plain(final.usage), "id": final.id}
 
 
-def _plain(usage: Any) -> Any:
-    return usage.model_dump(mode="json") if usage is not None else None
+async def chat_stream_helper(member: Member) -> Outcome:
+    async with member.client.chat.completions.stream(model=member.model(), messages=member.messages()) as stream:
+        async for _ in stream:
+            pass
+        final = await stream.get_final_completion()
+    assert final.choices[0].message.content
+    return {"id": final.id}
 
 
-async def _outcome(call: Call, member: Member) -> Outcome:
-    told: Outcome = {"call": call.__name__, "user": member.user}
-    try:
-        return told | await call(member)
-    except openai.APIStatusError as error:
-        return told | {"request_id": error.response.headers.get(REQUEST_ID), "status": error.status_code}
-    except openai.APIConnectionError:
-        return told | {"broken": True}
-    except Exception as error:  # noqa: BLE001 - told to the test, which fails
-        if type(error).__module__.partition(".")[0] in _TRANSPORTS:
-            return told | {"broken": True}
-        return told | {"unexpected": f"{type(error).__name__}: {error}"}
+async def chat_streamed_response(member: Member) -> Outcome:
+    """The answer's bytes as they come, unread by the SDK."""
+    asked = member.client.chat.completions.with_streaming_response
+    async with asked.create(model=member.model(), messages=member.messages()) as raw:
+        body = b"".join([part async for part in raw.iter_bytes()])
+        return {"request_id": raw.headers.get(REQUEST_ID), "usage": json.loads(body)["usage"]}
 
 
-async def _run(plan: Mapping[str, Any]) -> None:
-    dice = random.Random(plan["seed"])  # noqa: S311 - the same calls each time
-    calls = _ANY_SERVER if plan.get("model") else _TEST_UPSTREAM
-    turns = asyncio.Semaphore(plan["concurrency"])
-    clients = {
-        user: openai.AsyncOpenAI(api_key=key, base_url=plan["base_url"], max_retries=0, timeout=60)
-        for user, key in plan["keys"].items()
-    }
+async def chat_in_a_thread(member: Member) -> Outcome:
+    """The SDK's synchronous client."""
 
-    async def one(number: int, call: Call) -> None:
-        user = list(clients)[number % len(clients)]
-        own = random.Random(f"{plan['seed']} {number}")  # noqa: S311 - as above
-        async with turns:
-            outcome = await _outcome(call, Member(user, clients[user], own, plan.get("model")))
-        print(json.dumps(outcome), flush=True)  # noqa: T201 - the result
+    def ask() -> Any:
+        with member.in_a_thread() as client:
+            return client.chat.completions.with_raw_response.create(model=member.model(), messages=member.messages())
 
-    # Each kind of call once, whatever the dice say.
-    chosen = list(calls) + dice.choices(list(calls), weights=list(calls.values()), k=plan["calls"])
-    await asyncio.gather(*(one(number, call) for number, call in enumerate(chosen[: plan["calls"]])))
-    for client in clients.values():
-        await client.close()
+    raw = await asyncio.to_thread(ask)
+    return told(raw, raw.parse().usage)
 
 
-if __name__ == "__main__":
-    asyncio.run(_run(json.load(sys.stdin)))
+async def compaction(member: Member) -> Outcome:
+    raw = await member.client.responses.with_raw_response.compact(model="gpt-6-sol", input=member.text())
+    return told(raw, raw.parse().usage)
+
+
+async def decision(member: Member) -> Outcome:
+    raw = await member.client.decisions.with_raw_response.create(
+        model="gpt-6-luna",
+        input=member.text(),
+        questions=[{"type": "predicate", "name": "wet", "instructions": "is it wet?"}],
+    )
+    return told(raw, raw.parse().usage)
