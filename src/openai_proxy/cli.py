@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from openai_proxy import __version__
 from openai_proxy.access import AccessFileError
 from openai_proxy.access_edits import AccessEditError
-from openai_proxy.commands import members, serving, undelivered, usage
+from openai_proxy.commands import members, prices, serving, undelivered, usage
 from openai_proxy.commands.parsing import Arguments, Commands, complain, data_dir_option
 from openai_proxy.local import LocalError
 from openai_proxy.periods import PeriodError
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="openai-proxy", description=__doc__, parents=[data_dir_option()])
     commands = Commands(parser)
-    for subject in (serving, members, usage, undelivered):
+    for subject in (serving, members, usage, prices, undelivered):
         subject.add_to(commands)
     commands.add("version", _version, "Print the version")
     return parser

@@ -89,6 +89,9 @@ class UsageStore(Protocol):
     def check(self) -> None:
         """Raise `StoreError` when a record could not be written now."""
 
+    def close(self) -> None:
+        """Let go of the engine; the next record takes it up again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Period:

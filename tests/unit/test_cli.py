@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.cli import main
 from openai_proxy.events import UsageEvent
 from openai_proxy.keys import looks_like_key
-from openai_proxy.records import schema
+from openai_proxy.pricing import priced
+from openai_proxy.records import ListCost, UsageRecord, UsedUnit, schema
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 EVENT = usage_record("event-1", NOON, "ada").event
@@ -145,6 +146,8 @@ def test_a_rotated_key_overlaps_with_the_old_one_for_as_long_as_is_said(run: Run
         (("key", "rotate", "bob"), "there is no user 'bob'; see: user list"),
         (("usage", "--since", "yesterday"), "since must be a date"),
         (("usage", "--since", "2026-05-02", "--until", "2026-05-01"), "since must be before until"),
+        (("reprice", "--since", "yesterday"), "since must be a date"),
+        (("prices", "check", "--until", "soon"), "until must be a date"),
         (("replay", "/nowhere/log"), "No such file or directory"),
         (("serve", "--port", "http"), "the port must be a number from 0 to 65535"),
         (("serve", "--port", "65536"), "the port must be a number from 0 to 65535"),
@@ -157,7 +160,16 @@ def test_what_cannot_be_done_is_said_in_one_line(run: Run, arguments: Sequence[s
 
 
 @pytest.mark.parametrize(
-    "arguments", [("user", "list"), ("user", "revoke", "x"), ("usage",), ("dead-letters", "list"), ("replay", "-")]
+    "arguments",
+    [
+        ("user", "list"),
+        ("user", "revoke", "x"),
+        ("usage",),
+        ("prices", "check"),
+        ("reprice", "--since", "2026-05-01"),
+        ("dead-letters", "list"),
+        ("replay", "-"),
+    ],
 )
 def test_a_data_folder_that_is_not_there_is_most_likely_misspelt(run: Run, arguments: Sequence[str]) -> None:
     assert complaint(run(*arguments)).startswith("there is no data folder ")
@@ -184,11 +196,22 @@ def test_a_corrupted_queue_and_ledger_are_said(run: Run, folder: Path) -> None:
 
     assert "not a database" in complaint(run("dead-letters", "list"))
     assert "not a database" in complaint(run("usage", "--json"))
+    assert "not a database" in complaint(run("prices", "check"))
+    assert "not a database" in complaint(run("reprice", "--since", "2026-05-01"))
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("user",), ("user", "add"), ("nonsense",), ("usage", "--by", "colour"), ("usage", "--by", "day,day")]
+    [
+        (),
+        ("user",),
+        ("user", "add"),
+        ("nonsense",),
+        ("usage", "--by", "colour"),
+        ("usage", "--by", "day,day"),
+        ("prices",),
+        ("reprice",),
+    ]
     + [("key", "rotate", "a", "--overlap", text) for text in ("", "1", "h", "-1h", "1w")],
 )
 def test_a_wrong_command_line_exits_with_2(run: Run, arguments: Sequence[str]) -> None:
@@ -399,3 +422,127 @@ def test_a_deployment_is_said_to_need_the_changed_file(
     assert run("user", "add", "bob", "--json").err == reminder
     assert run("key", "rotate", "bob", "--json").err == reminder
     assert run("user", "revoke", "bob").err == reminder
+
+
+# Prices
+
+
+def without_price(event_id: str, model: str, day: int = 1, **event: Any) -> UsageRecord:
+    """A request that the price table did not know the model of, when it was stored."""
+    made = usage_record(event_id, NOON + timedelta(days=day - 1), "ada", model)
+    asked = replace(made.event, **event)
+    found = priced(asked)
+    units = tuple(UsedUnit(unit=one.unit, quantity=one.quantity, usage_source="reported") for one in found.units)
+    cost = ListCost(list_cost=None, priced=False, unpriced_reason="no price is known for this model")
+    return replace(made, event=asked, tokens=found.tokens, units=units, cost=cost)
+
+
+@pytest.fixture
+def unpriced(folder: Path) -> Path:
+    folder.mkdir()
+    store = SqliteStore(folder / "ledger.sqlite3")
+    store.add([without_price("1", "gpt-4.1"), without_price("2", "gpt-4.1", day=2), without_price("3", "o-secret\x1b")])
+    store.add([without_price("4", "gpt-4.1", usage=None, usage_source="unknown")])
+    store.close()
+    return folder
+
+
+@pytest.mark.usefixtures("unpriced")
+def test_what_has_no_price_is_listed_with_what_helps(run: Run) -> None:
+    done = run("prices", "check")
+
+    assert done.status == 1
+    head, known, untold, missing = done.out.splitlines()
+    assert head.split() == ["model", "service_tier", "requests", "since", "why", "what", "helps"]
+    assert known.split()[:4] == ["gpt-4.1", "-", "2", "2026-05-01"]
+    assert known.endswith("  openai-proxy reprice --since 2026-05-01")
+    assert missing.startswith("o-secret? ")
+    assert "an entry in prices.toml" in missing
+    assert untold.endswith("  none: OpenAI did not tell the usage")
+
+
+@pytest.mark.usefixtures("unpriced")
+def test_what_has_no_price_is_told_to_programs(run: Run) -> None:
+    done = run("prices", "check", "--json", "--since", "2026-05-02")
+
+    assert done.status == 1
+    assert done.json == [
+        {
+            "model": "gpt-4.1",
+            "service_tier": None,
+            "usage_source": "reported",
+            "unpriced_reason": "no price is known for this model",
+            "requests": 1,
+            "first_time": "2026-05-02T12:00:00.000Z",
+            "last_time": "2026-05-02T12:00:00.000Z",
+            "last_event_id": "2",
+            "remedy": "reprice",
+        }
+    ]
+
+
+def test_prices_that_are_all_there_are_no_failure(run: Run, folder: Path) -> None:
+    folder.mkdir()
+    assert (run("prices", "check").status, run("prices", "check").out) == (0, "nothing\n")
+
+    store = SqliteStore(folder / "ledger.sqlite3")
+    store.add([usage_record("1", NOON, "ada"), without_price("2", "gpt-4.1", usage=None, usage_source="unknown")])
+    store.close()
+
+    assert [one["remedy"] for one in run("prices", "check", "--json").json] == ["none"]
+    assert run("prices", "check").status == 0
+
+
+@pytest.mark.usefixtures("unpriced")
+def test_records_are_priced_again_and_a_dry_run_only_says_so(run: Run) -> None:
+    tried = run("reprice", "--since", "2026-05-01", "--dry-run")
+    assert tried.out.splitlines()[-1] == "Nothing was written."
+    assert run("prices", "check", "--json").json[0]["requests"] == 2
+
+    done = run("reprice", "--since", "2026-05-01", "--json")
+
+    assert (done.status, done.err) == (0, "")
+    assert done.json == [
+        {
+            "model": "gpt-4.1",
+            "records": 3,
+            "revised": 3,
+            "old_list_cost": "0",
+            "new_list_cost": "0.0056",
+            "unpriced": 1,
+        },
+        {
+            "model": "o-secret\x1b",
+            "records": 1,
+            "revised": 0,
+            "old_list_cost": "0",
+            "new_list_cost": "0",
+            "unpriced": 1,
+        },
+    ]
+    assert {one["event_id"]: one["price_revision"] for one in run("usage", "--json").json} == {
+        "1": 1,
+        "2": 1,
+        "3": 0,
+        "4": 1,
+    }
+    assert [one["remedy"] for one in run("prices", "check", "--json").json] == ["none", "add_price"]
+
+
+@pytest.mark.usefixtures("unpriced")
+def test_only_what_is_asked_for_is_priced_again(run: Run) -> None:
+    one_day = run("reprice", "--since", "2026-05-02", "--until", "2026-05-03").out.splitlines()
+    assert one_day[1].split() == ["gpt-4.1", "1", "1", "0", "0.0028", "0"]
+
+    assert run("reprice", "--since", "2026-05-01", "--model", "gpt-4").out == "nothing\n"
+    assert run("reprice", "--since", "2026-05-01", "--model", "gpt-4.1", "--json").json[0]["revised"] == 2
+
+
+def test_prices_are_found_where_the_environment_says(
+    unpriced: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USAGE_STORE_URL", f"sqlite:///{unpriced}/ledger.sqlite3")
+
+    assert main(["reprice", "--since", "2026-05-01"]) == 0
+    assert main(["prices", "check", "--until", "2026-05-01T12:00:00Z"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "nothing"

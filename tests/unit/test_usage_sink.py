@@ -49,6 +49,9 @@ class ListStore:
         if self._error:
             raise self._error
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class ListDeadLetters:
     def __init__(self, error: QueueError | None = None) -> None:
@@ -79,6 +82,11 @@ def test_an_event_becomes_a_counted_and_priced_record() -> None:
     assert dead_letters.kept == []
     assert (record.event, record.tokens) == (EVENT, TokenCounts(input_tokens=1000, output_tokens=100))
     assert (record.cost.list_cost, record.cost.sku_price_id) == (Decimal("0.0035"), "gpt-4o")
+    assert [(unit.unit, unit.quantity, unit.list_cost) for unit in record.units] == [
+        ("input_tokens", Decimal(1000), Decimal("0.0025")),
+        ("output_tokens", Decimal(100), Decimal("0.001")),
+    ]
+    assert record.price_revision == 0
     assert (record.message_id, record.publish_time, record.stored_time) == (
         "7",
         NOON.replace(microsecond=500_000),
