@@ -121,6 +121,10 @@ def read_usage(event: UsageEvent) -> CountedUsage:
     calls = _calls(event.tool_calls, doubts)
     if tools.get("web_searches") is not None:
         calls.pop("web_searches", None)
+    if _name(event.tool_calls, "search_tool") == "web_search_preview":
+        for found in (tools, calls):
+            if "web_searches" in found:
+                found["web_searches_preview"] = found.pop("web_searches")
     if any(drawn.units.get("output_tokens") for drawn in tool_models):
         calls.pop("image_generations", None)
     return CountedUsage(

@@ -46,6 +46,11 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
     "cache_write_30m_tokens": _cache_write("30m"),
     "cache_write_12h_tokens": _cache_write("12h"),
     **{name: _count(name) for name in CONTAINERS},
+    "web_searches_preview": {
+        "per": 1000,
+        "price_key": "web_searches_preview_kcount",
+        "dimensions": {"family": "web_searches_preview"},
+    },
 }
 
 UNITS: Mapping[str, Unit] = {

@@ -25,6 +25,8 @@ TOOL_MEMBERS: tuple[Path, ...] = (
 )  # fmt: skip
 """The members of one of an answer's `tools` that are read."""
 
+_PREVIEW_OF_SEARCH = "web_search_preview"  # the tool of before `web_search`, with prices of its own
+
 _COUNTED = {
     "web_search_call": "web_searches",
     "file_search_call": "file_searches",
@@ -49,6 +51,7 @@ class ToolCalls:
         self._containers: dict[str, str] = {}  # by the tool that used it
         self._sizes: dict[str, str] = {}  # of the containers that OpenAI makes for a tool
         self._image_model: str | None = None
+        self._search_tool: str | None = None
         self._drew = False
 
     def item_done(self, item: Mapping[str, Any]) -> None:
@@ -64,8 +67,10 @@ class ToolCalls:
         self._count(item, self._listed)
 
     def tool(self, tool: Mapping[str, Any]) -> None:
-        """Take one of the answer's `tools`: which image model it uses, which container it lets OpenAI make."""
+        """Take one of the answer's `tools`: its model, its container's size, or under which name it searches."""
         kind = tool.get("type")
+        if isinstance(kind, str) and kind.startswith(_PREVIEW_OF_SEARCH):  # a date may follow
+            self._search_tool = _PREVIEW_OF_SEARCH
         if kind == "image_generation":
             self._image_model = short_text(tool.get("model")) or self._image_model
         elif kind == "code_interpreter":
@@ -87,6 +92,8 @@ class ToolCalls:
         calls: dict[str, Any] = dict(found)
         if self._drew and self._image_model:
             calls["image_model"] = self._image_model
+        if self._search_tool:
+            calls["search_tool"] = self._search_tool
         return calls or None
 
     def _count(self, item: Mapping[str, Any], counter: Counter[str]) -> None:

@@ -316,6 +316,20 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any], D]] = [
         (1000 * D("1.25") + 100 * D(10)) / M + 3 * D("0.010"),
     ),
     (
+        "searched with the older tool, by a model that does not reason",
+        "gpt-4.1",
+        response(1000, 100),
+        {"tool_usage": tools(searches=3), "tool_calls": {"search_tool": "web_search_preview"}},
+        (1000 * D(2) + 100 * D(8)) / M + 3 * D("0.025"),
+    ),
+    (
+        "searched with the older tool, by a model that reasons",
+        "gpt-5",
+        response(1000, 100),
+        {"tool_calls": {"web_searches": 2, "search_tool": "web_search_preview"}},
+        (1000 * D("1.25") + 100 * D(10)) / M + 2 * D("0.010"),
+    ),
+    (
         "searched, by our count",
         "gpt-5",
         response(1000, 100),

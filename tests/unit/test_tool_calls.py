@@ -141,6 +141,12 @@ def test_no_more_than_a_thousand_containers_are_remembered() -> None:
     assert counted([code(f"cntr_{number}") for number in range(1500)], [AUTO]) == {"containers_1g": 1000}
 
 
+@pytest.mark.parametrize("tool", ["web_search_preview", "web_search_preview_2025_03_11"])
+def test_searches_of_the_older_tool_are_told_apart(tool: str) -> None:
+    assert counted([search()], [{"type": tool}]) == {"web_searches": 1, "search_tool": "web_search_preview"}
+    assert counted([search()], [{"type": "web_search"}]) == {"web_searches": 1}
+
+
 def test_a_drawing_names_its_model_where_that_is_told() -> None:
     assert counted([drawing()], [DRAWS]) == {"image_generations": 1, "image_model": "gpt-image-1-mini"}
     assert counted([drawing()], [{"type": "image_generation"}]) == {"image_generations": 1}
