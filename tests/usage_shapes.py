@@ -1,4 +1,4 @@
-"""Every shape in which OpenAI tells a usage, what each is billed, and all that can be wrong with one.
+"""Every shape in which OpenAI tells a usage, and what each is billed.
 
 The shapes: reference openai-api.md, 2.1 and 2.2.
 """
@@ -223,67 +223,25 @@ def _untold() -> Iterator[Shape]:
     yield Shape(exchange, {"input": "2.5", "input_audio_tokens": "6", "output": "10"})
 
 
+def _circumstances() -> Iterator[Shape]:
+    """What makes the same usage dearer or cheaper: the answer's service tier, the request's completion window."""
+    ask: Json = {"model": "gpt-6-sol", "input": _WORDS + "house"}
+    prices = {"input": "2", "cached": "0.2", "cache_write_tokens": "2.5", "output": "10"}
+    for tier, factor in (("flex", "0.5"), ("priority", "2"), ("fast", "2"), ("auto", "1")):
+        for form_, stream in (("response", False), ("response stream", True)):
+            exchange = json_exchange(f"{form_} {tier}", "/responses", {**ask, "service_tier": tier, "stream": stream})
+            yield Shape(exchange, _times(prices, factor))
+    for window, factor in (("2h", "0.7"), ("8h", "0.6")):
+        waits = {**ask, "background": True, "background_options": {"completion_window": window}, "stream": True}
+        exchange = json_exchange(f"response in the background within {window}", "/responses", waits)
+        yield Shape(exchange, _times(prices, factor))
+
+
+def _times(prices: Mapping[str, str], factor: str) -> Mapping[str, str]:
+    return {unit: str(Decimal(price) * Decimal(factor)) for unit, price in prices.items()}
+
+
 SHAPES: Sequence[Shape] = tuple(_shapes())
+CIRCUMSTANCES: Sequence[Shape] = tuple(_circumstances())
 UNTOLD: Sequence[Shape] = tuple(_untold())
 """Answers that tell nothing: what they are billed can be estimated from the request and the sound."""
-
-MISSING, NULL = "missing", "null"
-_HONEST = frozenset({MISSING, NULL, "zero"})
-_WRONG: Mapping[str, Any] = {
-    NULL: None,
-    "zero": 0,
-    "negative": -7,
-    "negative and huge": -(10**18),
-    "huge": 10**18,
-    "beyond 64 bits": 10**30,
-    "a string": "12",
-    "words": "many",
-    "a float": 1.5,
-    "negative float": -0.25,
-    "true": True,
-    "garbage": {"a": [{"b": [1, None, {"c": -1}]}]},
-    "a list": [1, 2],
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong with what is told: `path` is a JSON Pointer, `value` a name in words."""
-
-    path: str
-    value: str
-
-    @property
-    def patch(self) -> Sequence[Json]:
-        if self.value == MISSING:
-            return [{"op": "remove", "path": self.path}]
-        return [{"op": "replace", "path": self.path, "value": _WRONG[self.value]}]
-
-    @property
-    def is_honest(self) -> bool:
-        """Whether OpenAI may leave it out, or mean it: nothing absurd is told. Seconds need not be whole."""
-        return self.value in _HONEST or (self.path == "/usage/seconds" and self.value == "a float")
-
-    def __str__(self) -> str:
-        return f"{self.path} is {self.value}"
-
-
-_USUAL = (MISSING, NULL, "negative", "huge", "a string")
-
-
-def faults(shape: Shape) -> Iterator[Fault]:
-    """Everything that can be wrong: each member of the usage and of the tool usage, at any depth, and both as such.
-
-    Of a form that differs from another only in where the usage stands, the usual ones.
-    """
-    values = _USUAL if shape.repeats else (MISSING, *_WRONG)
-    for top in ("usage", "tool_usage"):
-        for path in _paths(shape.told[top], f"/{top}") if top in shape.told else ():
-            yield from (Fault(path, value) for value in values)
-
-
-def _paths(value: object, path: str) -> Iterator[str]:
-    yield path
-    if isinstance(value, Mapping):
-        for name, member in value.items():
-            yield from _paths(member, f"{path}/{name}")
