@@ -71,7 +71,7 @@ def faults(shape: Shape) -> Iterator[Fault]:
             yield from (Fault(path, value) for value in values)
     for name in _BESIDE:
         if name in shape.told:
-            yield from (Fault(f"/{name}", value) for value in (MISSING, *_WRONG))
+            yield from (Fault(f"/{name}", value) for value in values)
 
 
 def _paths(value: object, path: str) -> Iterator[str]:
