@@ -75,6 +75,8 @@ class Outcome:
             return self.reading.usage, "reported"
         if self.status is not None and self.status >= _ERRORS_FROM:
             return None, "none"  # OpenAI refused, and charges nothing for that
+        if self.reading.usage_unreadable:  # an estimate, which sees no reasoning, could be lower than what was told
+            return None, "unknown"
         if self.cut_short or self.reading.output or (self.status and self.metering in _SOUND):
             try:
                 usage = await asyncio.to_thread(self._estimate)

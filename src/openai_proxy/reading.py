@@ -28,6 +28,7 @@ class Reading:
     """
 
     usage: Mapping[str, Any] | None = None
+    usage_unreadable: bool = False  # OpenAI told one that is no object, or none that an event can carry
     tool_usage: Mapping[str, Any] | None = None
     tool_calls: Mapping[str, Any] | None = None
     model: str | None = None
@@ -42,7 +43,9 @@ class Reading:
 
     def take(self, members: Mapping[str, Any]) -> None:
         """Take the members of a body, or of a stream's event, that say something."""
-        self.usage = told_object(members.get("usage")) or self.usage
+        if (usage := members.get("usage")) is not None:
+            self.usage = told_object(usage) or self.usage
+            self.usage_unreadable = self.usage is None
         self.tool_usage = told_object(members.get("tool_usage")) or self.tool_usage
         self.model = short_text(members.get("model")) or self.model
         self.response_id = short_text(members.get("id")) or self.response_id

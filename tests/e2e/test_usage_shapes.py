@@ -153,8 +153,7 @@ def _costs_amiss(shape: Shape, fault: Fault, record: Mapping[str, Any]) -> Itera
     cost = Decimal(record["list_cost"])
     if cost < 0 or not record["priced"]:
         yield f"priced {record['priced']} at {cost}"
-    # An estimate knows nothing of hidden reasoning, and says that it is one
-    if not fault.is_honest and cost < shape.cost and record["usage_source"] == "reported":
+    if not fault.is_honest and cost < shape.cost:
         yield f"{cost} is less than {shape.cost}"
 
 

@@ -55,6 +55,16 @@ def test_what_openai_refused_or_never_saw_costs_nothing(metering: Metering) -> N
         assert told(finished(metering, **known)) == (None, "none")
 
 
+@pytest.mark.parametrize("garbage", ["free of charge", [], {}, 0, {"input_tokens": float("inf")}])
+def test_a_usage_that_cannot_be_read_is_not_replaced_by_an_estimate(garbage: Any) -> None:
+    reading = Reading(output=["Hello"])
+    reading.take({"usage": None})
+    assert told(finished("chat", body=b'{"messages": []}', reading=reading))[1] == "estimated"
+
+    reading.take({"usage": garbage})
+    assert told(finished("chat", body=b'{"messages": []}', reading=reading)) == (None, "unknown")
+
+
 def test_what_is_free_costs_nothing_whatever_its_answer_says() -> None:
     reading = Reading(usage={"input_tokens": 5}, tool_usage={"web_search": {}}, output=["x"])
 
