@@ -9,6 +9,7 @@ Header = tuple[str, str]
 
 REQUEST_ID = "x-openai-proxy-request-id"
 CLIENT_REQUEST_ID = "x-client-request-id"
+TAGS = "openai-proxy-tags"
 
 # RFC 9110, 7.6.1, and what a hop sets anew
 _HOP_BY_HOP = frozenset({
@@ -16,14 +17,16 @@ _HOP_BY_HOP = frozenset({
     "transfer-encoding", "upgrade",
 })  # fmt: skip
 
-# Credentials and what names who pays; what tells of the client's network; what is worked out anew; what some servers
-# take for another method or path than the table allowed
+# Credentials, and what names who pays and what for; what tells of the client's network; what is worked out anew; what
+# some servers take for another method or path than the table allowed
 _NOT_UPSTREAM = _HOP_BY_HOP | {
     "accept-encoding", "api-key", "authorization", "content-length", "cookie", "expect", "forwarded",
-    "function-execution-id", "host", "openai-organization", "openai-project", "traceparent", "tracestate", "via",
+    "function-execution-id", "host", "openai-organization", "openai-project", TAGS, "traceparent", "tracestate", "via",
     "x-api-key", "x-cloud-trace-context", "x-http-method", "x-http-method-override", "x-method-override",
     "x-original-url", "x-real-ip", "x-rewrite-url", "x-serverless-authorization",
 }  # fmt: skip
+# The second are Open WebUI's, and name the person who asks
+_NOT_UPSTREAM_PREFIXES = ("x-forwarded-", "x-openwebui-")
 
 # A cookie of OpenAI's edge would be shared among members; the rest tells of OpenAI's connection, not of ours
 _NOT_TO_CLIENT = _HOP_BY_HOP | {"alt-svc", "date", "server", "set-cookie"}
@@ -39,7 +42,7 @@ def for_upstream(headers: Iterable[Header], *, api_key: str, request_id: str) ->
     kept = [
         (name, value)
         for name, value in headers
-        if name not in _NOT_UPSTREAM and name not in named and not name.startswith("x-forwarded-")
+        if name not in _NOT_UPSTREAM and name not in named and not name.startswith(_NOT_UPSTREAM_PREFIXES)
     ]
     if not any(name == CLIENT_REQUEST_ID for name, _ in kept):
         kept.append((CLIENT_REQUEST_ID, request_id))

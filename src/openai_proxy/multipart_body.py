@@ -13,9 +13,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from openai_proxy.recorded_audio import RecordedAudio
-from openai_proxy.request_body import RequestFacts
+from openai_proxy.request_body import RequestFacts, user_name
 
-_LONGEST: Mapping[str, int] = {"model": 256, "stream": 8, "response_format": 256, "prompt": 65_536}  # in bytes
+_LONGEST: Mapping[str, int] = {  # in bytes
+    "model": 256, "stream": 8, "response_format": 256, "user": 256, "prompt": 65_536,
+}  # fmt: skip
 _FILE = "file"
 _TRUE = {"true", "1"}  # as SDKs and curl write it
 
@@ -48,6 +50,7 @@ class MultipartBody:
             model=self._fields.get("model"),
             stream=self._fields.get("stream", "").lower() in _TRUE,
             response_format=self._fields.get("response_format"),
+            end_user=user_name(self._fields.get("user")),
             upload=self._upload,
         )
 

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 _WANTED: tuple[Path, ...] = (
     ("model",), ("stream",), ("stream_options",), ("background",), ("background_options",), ("response_format",),
+    ("safety_identifier",), ("user",),
 )  # fmt: skip
 _WANTED_UNSTORED = (*_WANTED, ("store",))
-_LONGEST_NAME = 256  # of a model, a format, a window
+_LONGEST_NAME = 256  # of a model, a format, a window, a user: an e-mail address has 254 at most, OpenAI takes 128
 _NOT_TRUE = (None, False, 0)  # OpenAI might take anything else for true
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ASK = {"include_usage": True}
@@ -30,8 +31,8 @@ _ASK = {"include_usage": True}
 class RequestFacts:
     """The facts of a request's body; of a body that cannot be read, nothing is known.
 
-    `completion_window` is the time that a background request agrees to wait, for less money; `upload` the sound of an
-    upload that is priced by its length.
+    `completion_window` is the time that a background request agrees to wait, for less money; `end_user` for whom an
+    application says that it asks; `upload` the sound of an upload that is priced by its length.
     """
 
     model: str | None = None
@@ -40,6 +41,7 @@ class RequestFacts:
     background: bool = False
     completion_window: str | None = None
     response_format: str | None = None
+    end_user: str | None = None
     upload: RecordedAudio | None = None
 
     @classmethod
@@ -55,6 +57,7 @@ class RequestFacts:
             background=background,
             completion_window=_name(window) if background else None,  # it lowers the price of nothing else
             response_format=_name(members.get("response_format")),
+            end_user=user_name(members.get("safety_identifier")) or user_name(members.get("user")),
         )
 
 
@@ -90,6 +93,12 @@ def parse(body: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return members if isinstance(members, dict) else {}
+
+
+def user_name(value: object) -> str | None:
+    """A user as a client names them, or None where that can be no name."""
+    name = _name(value)
+    return name if name and name.isprintable() and not name.isspace() else None
 
 
 def facts_of(body: bytes) -> RequestFacts:

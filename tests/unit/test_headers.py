@@ -16,11 +16,13 @@ OURS = {"accept-encoding": "identity", "authorization": "Bearer sk-team", "x-cli
     "name",
     [
         "accept-encoding", "api-key", "authorization", "connection", "content-length", "cookie", "expect", "forwarded",
-        "function-execution-id", "host", "keep-alive", "openai-organization", "openai-project", "proxy-authenticate",
-        "proxy-authorization", "proxy-connection", "te", "traceparent", "tracestate", "trailer", "transfer-encoding",
-        "upgrade", "via", "x-api-key", "x-cloud-trace-context", "x-forwarded-for", "x-forwarded-proto",
-        "x-forwarded-anything", "x-http-method", "x-http-method-override", "x-method-override", "x-original-url",
-        "x-real-ip", "x-rewrite-url", "x-serverless-authorization",
+        "function-execution-id", "host", "keep-alive", "openai-organization", "openai-project", "openai-proxy-tags",
+        "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "traceparent", "tracestate", "trailer",
+        "transfer-encoding", "upgrade", "via", "x-api-key", "x-cloud-trace-context", "x-forwarded-for",
+        "x-forwarded-proto", "x-forwarded-anything", "x-http-method", "x-http-method-override", "x-method-override",
+        "x-original-url", "x-openwebui-chat-id", "x-openwebui-user-email", "x-openwebui-user-id",
+        "x-openwebui-user-jwt", "x-openwebui-user-name", "x-openwebui-user-role", "x-real-ip", "x-rewrite-url",
+        "x-serverless-authorization",
     ],
 )  # fmt: skip
 def test_does_not_go_upstream(name: str) -> None:

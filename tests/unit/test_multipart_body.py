@@ -55,12 +55,14 @@ UPLOAD = (
     field("prompt", "über".encode()),
     field("response_format", b"srt"),
     field("stream", b"true"),
+    field("user", b"ada"),
 )
 
 
 def assert_known(reader: MultipartBody) -> None:
     facts = reader.facts
     assert (facts.model, facts.stream, facts.response_format) == ("whisper-1", True, "srt")
+    assert facts.end_user == "ada"
     assert facts.upload
     assert facts.upload.seconds() == Decimal("12.5")
     assert reader.members()["prompt"] == "über"
@@ -85,7 +87,7 @@ def test_the_form_of_a_real_client_is_read() -> None:
     request = requests.Request(
         "POST",
         "http://x",
-        data={"model": "whisper-1", "prompt": "über", "response_format": "srt", "stream": "true"},
+        data={"model": "whisper-1", "prompt": "über", "response_format": "srt", "stream": "true", "user": "ada"},
         files={"file": ("sound.wav", wave(12.5), "audio/wav")},
     ).prepare()
     assert isinstance(request.body, bytes)
@@ -133,11 +135,15 @@ def test_an_epilogue_is_nothing() -> None:
     assert read(form(field("model", b"m")) + b"--xyz\r\nsomething").facts.model == "m"
 
 
-@pytest.mark.parametrize("name", ["model", "response_format", "prompt", "stream"])
+@pytest.mark.parametrize("name", ["model", "response_format", "prompt", "stream", "user"])
 def test_a_field_is_of_a_sane_length(name: str) -> None:
     reader = read(form(field(name, b"1" * 65_537), field("x", b"y")), [0.5])
 
     assert (reader.facts, reader.members()) == (RequestFacts(), {})
+
+
+def test_an_end_user_is_a_name() -> None:
+    assert read(form(field("user", b"a\nb"))).facts.end_user is None
 
 
 def test_a_name_that_comes_twice_is_not_known() -> None:

@@ -281,3 +281,27 @@ def test_a_large_body_is_not_kept() -> None:
 def test_a_model_is_text_of_a_sane_length() -> None:
     assert facts_of(b'{"model":"' + b"m" * 257 + b'"}').model is None
     assert facts_of(b'{"model":"m"}').model == "m"
+
+
+@pytest.mark.parametrize(
+    ("members", "user"),
+    [
+        ('"user":"ada"', "ada"),
+        ('"safety_identifier":"hash","user":"ada"', "hash"),
+        ('"user":"ada","safety_identifier":null', "ada"),
+        ('"safety_identifier":"","user":"ada"', "ada"),
+        ('"user":"\\u00e4da L."', "äda L."),
+        ('"user":{"id":"ada"}', None),
+        ('"user":5', None),
+        ('"user":" "', None),
+        ('"user":"a\\nb"', None),
+        ('"user":"\\ud800"', None),
+        ('"user":"' + "u" * 257 + '"', None),
+        ('"metadata":{"user":"ada"}', None),
+    ],
+)
+def test_an_end_user_is_a_name_in_one_of_openais_two_fields(members: str, user: str | None) -> None:
+    body = f"{{{members}}}".encode()
+
+    assert facts_of(body).end_user == user
+    assert edited(body, None) == (body, facts_of(body))
