@@ -185,7 +185,9 @@ async def _streams(target: _Target, connections: int) -> _Seen:
 
 
 def _request(options: argparse.Namespace) -> bytes:
-    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say something. " * 10}]}
+    said = "Say something. "
+    content = said * (options.body_bytes // len(said) or 10)
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": content}]}
     chunks = ""
     if options.kind == "streams":
         body["stream"] = True  # type: ignore[assignment] # JSON
@@ -224,5 +226,6 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--rate", type=int, default=0)
+    parser.add_argument("--body-bytes", type=int, default=0)
     parser.add_argument("--include-usage", action="store_true")
     uvloop.run(_main(parser.parse_args()))

@@ -1,0 +1,82 @@
+"""Turns: how the requests of one process begin, so that one user's flood does not slow another's.
+
+The proxy is one process on one core. Work that waits for that core waits behind all work that came before it, whoever
+it was for; what keeps another's request fast is a core that is not busy all the time. So, while several users ask,
+those who ask more than now and then begin one after the other, user by user, and only as fast as leaves a part of the
+core idle. Only beginnings wait: a request that OpenAI works on holds nothing, and any number of them may.
+`benchmarks/fairness.py` measures it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+_TICK_SECONDS = 0.001  # between two beginnings of those who wait; uvloop's timers know whole milliseconds
+_BUSIEST = 0.6  # the part of one core's time that may be used up before they wait longer
+_CREDIT_SECONDS = 0.005  # of the core's time that can be saved up, or owed
+_QUIET_SECONDS = 0.02  # who began nothing for so long does not wait
+_LONGEST_SECONDS = 0.025  # between two beginnings, however busy: what is already going on must not starve them
+_TOGETHER_SECONDS = 60.0  # for so long after another user's request, a user is not alone
+
+
+class Turns:
+    """Who begins when. `work` is what this process has worked so far, in seconds of a core; `clock` never goes back."""
+
+    def __init__(
+        self, *, work: Callable[[], float] = time.process_time, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._work = work
+        self._clock = clock
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._begun: dict[str, float] = {}  # when each user last began something: as many as the access file has users
+        self._latest_user: str | None = None
+        self._together_until = 0.0
+        self._owed = 0.0  # work beyond the part that may be used, in seconds
+        self._seen = (0.0, 0.0)  # the clock and the work when `_owed` was counted
+        self._released = 0.0
+
+    async def take(self, user_id: str) -> None:
+        """Return when this user's next request may begin."""
+        loop, now = asyncio.get_running_loop(), self._clock()
+        if user_id != self._latest_user:
+            if self._latest_user is not None:
+                self._together_until = now + _TOGETHER_SECONDS
+            self._latest_user = user_id
+        waiting = self._waiting.get(user_id)
+        if waiting is None and (
+            now >= self._together_until or now - self._begun.get(user_id, -_QUIET_SECONDS) >= _QUIET_SECONDS
+        ):
+            self._begun[user_id] = now
+            return
+        if not self._waiting:
+            self._released, self._seen = now, (now, self._work())
+            loop.call_later(_TICK_SECONDS, self._tick, loop)
+        if waiting is None:
+            waiting = self._waiting[user_id] = deque()
+        turn = loop.create_future()
+        waiting.append(turn)
+        await turn
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now, work = self._clock(), self._work()
+        owed = self._owed + work - self._seen[1] - _BUSIEST * (now - self._seen[0])
+        self._owed, self._seen = min(max(owed, -_CREDIT_SECONDS), _CREDIT_SECONDS), (now, work)
+        if self._owed <= 0 or now - self._released >= _LONGEST_SECONDS:
+            self._release(now)
+        if self._waiting:
+            loop.call_later(_TICK_SECONDS, self._tick, loop)
+
+    def _release(self, now: float) -> None:
+        """Let the user begin whose turn it is; the others' come first then."""
+        while self._waiting:
+            user_id, turns = self._waiting.popitem(last=False)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[user_id] = turns
+            if not turn.done():  # its request may have been given up
+                turn.set_result(None)
+                self._begun[user_id] = self._released = now
+                return
