@@ -52,7 +52,7 @@ def test_a_message_says_what_it_is_without_being_opened(pubsub: PubsubEmulator, 
     assert publish(PubsubQueue(PROJECT, name, 10), EVENT) == [None]
 
     (message,) = received(pubsub, name)
-    assert message["attributes"] == {"event_type": "finished", "schema_version": "1"}
+    assert message["attributes"] == {"event_type": "finished", "schema_version": "2"}
 
 
 def test_a_topic_that_is_not_there_is_named(pubsub: PubsubEmulator, name: str) -> None:
