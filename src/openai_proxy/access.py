@@ -1,87 +1,37 @@
-"""Who may call: the access file's text becomes users and keys, and an Authorization header becomes a caller.
+"""Who may call: the access file's tables become users and keys, and an Authorization header becomes a caller.
 
 Pure: the text and the time are arguments. `adapters/access_file.py` reads the file, `access_edits.py` writes it.
 """
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, get_args
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Protocol
 
+from openai_proxy.access_fields import Role
+from openai_proxy.access_mistakes import AccessFileError, Mistake
+from openai_proxy.access_reading import VERSION, parse
+from openai_proxy.access_tables import AccessTables, Key, Rules, Team, User
+from openai_proxy.budgets import Scope
 from openai_proxy.keys import key_hash
-from openai_proxy.permissions import PERMISSIONS, Permission
+from openai_proxy.permissions import Permission
+from openai_proxy.policy import UNLIMITED, Policy
 
-VERSION = 1
-Role = Literal["member", "admin"]
+__all__ = ["VERSION", "Access", "AccessFileError", "AccessSource", "Caller", "Key", "Mistake", "Role", "User"]
 
-USER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _LONGEST_CREDENTIAL = 256
-
-
-class AccessFileError(ValueError):
-    """The access file is broken; the message names the place and what was expected, never a hash."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """One key of a user; valid from `created_time` until `expires_time`, if there is one."""
-
-    key_id: str
-    sha256: str
-    created_time: datetime
-    expires_time: datetime | None = None
-
-    def is_valid(self, now: datetime) -> bool:
-        """Whether the key opens anything at this time."""
-        return self.expires_time is None or now < self.expires_time
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """A member or an application. A revoked user's keys open nothing.
-
-    `allow` is the union of what is allowed to them, to their team, and to everybody.
-    """
-
-    user_id: str
-    team_id: str | None = None
-    role: Role = "member"
-    revoked: bool = False
-    allow_user_name: bool = False
-    allow: frozenset[Permission] = frozenset()
-    store: bool = True
-    keys: tuple[Key, ...] = ()
-
-    def caller(self, key_id: str) -> Caller:
-        """This user as whose request it is."""
-        return Caller(
-            user_id=self.user_id,
-            key_id=key_id,
-            team_id=self.team_id,
-            role=self.role,
-            allow=self.allow,
-            store=self.store,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Team:
-    """What holds for all members of a team. `store` False: OpenAI is asked to keep none of their responses."""
-
-    allow: frozenset[Permission] = frozenset()
-    store: bool = True
+_NO_TEAM = Team(rules=Rules())
+_INHERITED = tuple(rule.name for rule in fields(Rules) if rule.name != "allow")  # what is allowed is a union
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Whose request this is, and by which key; `key_id` is `user_name` where the plain name was the credential.
 
-    `store` False: OpenAI must not keep what it answers them.
+    `store` False: OpenAI must not keep what it answers them. `allow` is the union of what is allowed to them, to their
+    team, and to everybody.
     """
 
     user_id: str
@@ -90,41 +40,31 @@ class Caller:
     role: Role
     allow: frozenset[Permission]
     store: bool = True
+    policy: Policy = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """All users by id, and who holds each key by its hash."""
+    """The file's tables, and who holds each key by its hash."""
 
-    users: Mapping[str, User]
+    tables: AccessTables
     _holders: Mapping[str, tuple[User, Key]]
+    _policies: dict[str, Policy] = field(default_factory=dict, repr=False, compare=False)  # once worked out, by user
 
     @classmethod
     def parse(cls, text: str) -> Access:
         """Read the access file.
 
         Raises:
-            AccessFileError: not TOML, another version, an unknown name, a wrong value, or one key held twice.
+            AccessFileError: not TOML, another version, unknown names, wrong values, or keys held twice.
         """
-        try:
-            document = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise AccessFileError(f"the access file is not TOML: {_place(error)}") from None
-        _only(document, {"version", "defaults", "teams", "users"}, "the access file")
-        if document.get("version") != VERSION:
-            raise AccessFileError(f"the access file must begin with version = {VERSION}")
-        everybody = _defaults(document.get("defaults", {}))
-        tables = _table(document.get("teams", {}), "teams")
-        teams = {team_id: _team(team_id, table, everybody) for team_id, table in tables.items()}
-        users = {}
-        holders: dict[str, tuple[User, Key]] = {}
-        for user_id, table in _table(document.get("users", {}), "users").items():
-            user = users[user_id] = _user(user_id, table, teams, Team(allow=everybody))
-            for key in user.keys:
-                if key.sha256 in holders:
-                    raise AccessFileError(f"users.{user_id}: key {key.key_id!r} is already held by another entry")
-                holders[key.sha256] = (user, key)
-        return cls(users, holders)
+        tables = parse(text)
+        return cls(tables, {key.sha256: (user, key) for user in tables.users.values() for key in user.keys})
+
+    @property
+    def users(self) -> Mapping[str, User]:
+        """All users by id, as they are written."""
+        return self.tables.users
 
     def authenticate(self, authorization: str | None, now: datetime) -> Caller | None:
         """The caller of an Authorization header: `Bearer KEY`, `UserName KEY`, or `UserName NAME` where allowed."""
@@ -138,7 +78,7 @@ class Access:
         if caller is None and scheme.lower() == "username":
             user = self.users.get(credential)
             if user is not None and user.allow_user_name and not user.revoked:
-                return user.caller("user_name")
+                return self.caller(user, "user_name")
         return caller
 
     def holder(self, key: str, now: datetime) -> Caller | None:
@@ -147,7 +87,47 @@ class Access:
         if held is None:
             return None
         user, entry = held
-        return user.caller(entry.key_id) if not user.revoked and entry.is_valid(now) else None
+        return self.caller(user, entry.key_id) if not user.revoked and entry.is_valid(now) else None
+
+    def caller(self, user: User, key_id: str) -> Caller:
+        """A user as whose request it is, with what holds for them."""
+        team = self.tables.teams.get(user.team_id or "", _NO_TEAM)
+        policy = self._policies.get(user.user_id)
+        if policy is None:
+            policy = self._policies[user.user_id] = self._policy(user, team)
+        return Caller(
+            user_id=user.user_id,
+            key_id=key_id,
+            team_id=user.team_id,
+            role=user.role,
+            allow=user.rules.allow | team.rules.allow | self.tables.defaults.allow,
+            store=team.store,
+            policy=policy,
+        )
+
+    def _policy(self, user: User, team: Team) -> Policy:
+        """What holds for a user: of each rule, what the nearest table says that says anything."""
+        tables = (user.rules, team.rules, self.tables.defaults)
+        rules = Rules(**{name: _nearest(name, tables) for name in _INHERITED})
+        return Policy(
+            models=rules.models,
+            denied_models=rules.denied_models or (),
+            budgets=(
+                *(budget.of(Scope("user", user.user_id)) for budget in rules.budgets or ()),
+                *(budget.of(Scope("team", user.team_id or "")) for budget in team.budgets),
+                *(budget.of(Scope("organization", "")) for budget in self.tables.organization),
+            ),
+            requests_per_minute=rules.requests_per_minute,
+            tokens_per_minute=rules.tokens_per_minute,
+            concurrent_requests=rules.concurrent_requests,
+            required_tags=rules.required_tags or (),
+            may_name_users=user.may_name_users,
+            upstream_key=team.upstream_key,
+        )
+
+
+def _nearest(name: str, tables: tuple[Rules, ...]) -> Any:  # noqa: ANN401 - of the rule's own type
+    return next((said for table in tables if (said := getattr(table, name)) is not None), None)
 
 
 class AccessSource(Protocol):
@@ -155,108 +135,3 @@ class AccessSource(Protocol):
 
     def current(self) -> Access:
         """Who may call now; raises `AccessFileError` when that was never known."""
-
-
-def _defaults(value: object) -> frozenset[Permission]:
-    table = _table(value, "defaults")
-    _only(table, {"allow"}, "defaults")
-    return _allow(table, "defaults")
-
-
-def _team(team_id: str, value: object, everybody: frozenset[Permission]) -> Team:
-    place = f"teams.{team_id[:64]}"
-    if not USER_ID.fullmatch(team_id):
-        raise AccessFileError(f"{place}: a team's name has 1 to 64 letters, digits or . _ @ + -")
-    table = _table(value, place)
-    _only(table, {"allow", "store"}, place)
-    return Team(allow=_allow(table, place) | everybody, store=_flag(table, "store", place, default=True))
-
-
-def _user(user_id: str, value: object, teams: Mapping[str, Team], teamless: Team) -> User:
-    place = f"users.{user_id[:64]}"
-    if not USER_ID.fullmatch(user_id):
-        raise AccessFileError(f"{place}: a user's name has 1 to 64 letters, digits or . _ @ + -")
-    table = _table(value, place)
-    _only(table, {"team", "role", "revoked", "allow_user_name", "allow", "keys"}, place)
-    team_id = table.get("team")
-    if team_id is not None and not (isinstance(team_id, str) and USER_ID.fullmatch(team_id)):
-        raise AccessFileError(f"{place}.team: expected 1 to 64 letters, digits or . _ @ + -")
-    role = table.get("role", "member")
-    if role not in get_args(Role):
-        raise AccessFileError(f"{place}.role: expected one of {', '.join(get_args(Role))}")
-    team = teams.get(team_id or "", teamless)
-    keys = table.get("keys", [])
-    if not isinstance(keys, list):
-        raise AccessFileError(f"{place}.keys: expected [[{place}.keys]] tables")
-    return User(
-        user_id=user_id,
-        team_id=team_id,
-        role=role,
-        revoked=_flag(table, "revoked", place),
-        allow_user_name=_flag(table, "allow_user_name", place),
-        allow=_allow(table, place) | team.allow,
-        store=team.store,
-        keys=tuple(_key(key, f"{place}.keys[{number}]") for number, key in enumerate(keys)),
-    )
-
-
-def _key(value: object, place: str) -> Key:
-    table = _table(value, place)
-    _only(table, {"id", "sha256", "created_time", "expires_time"}, place)
-    key_id, sha256 = table.get("id"), table.get("sha256")
-    if not isinstance(key_id, str) or not USER_ID.fullmatch(key_id):
-        raise AccessFileError(f"{place}.id: expected 1 to 64 letters, digits or . _ @ + -")
-    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-        raise AccessFileError(f"{place}.sha256: expected 64 hexadecimal digits")
-    created = _time(table, "created_time", place)
-    if created is None:
-        raise AccessFileError(f"{place}.created_time is missing")
-    expires = _time(table, "expires_time", place)
-    return Key(key_id=key_id, sha256=sha256, created_time=created, expires_time=expires)
-
-
-def _time(table: Mapping[str, Any], name: str, place: str) -> datetime | None:
-    value = table.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise AccessFileError(f"{place}.{name}: expected a time with its zone, as 2026-01-31T12:00:00Z")
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise AccessFileError(f"{place}.{name}: out of range") from None
-
-
-def _allow(table: Mapping[str, Any], place: str) -> frozenset[Permission]:
-    names = table.get("allow", [])
-    if not isinstance(names, list):
-        raise AccessFileError(f'{place}.allow: expected a list, as ["{PERMISSIONS[0]}"]')
-    for name in names:
-        if name not in PERMISSIONS:
-            raise AccessFileError(f"{place}.allow: {str(name)[:64]!r} is not known; known: {', '.join(PERMISSIONS)}")
-    return frozenset(names)
-
-
-def _flag(table: Mapping[str, Any], name: str, place: str, *, default: bool = False) -> bool:
-    value = table.get(name, default)
-    if not isinstance(value, bool):
-        raise AccessFileError(f"{place}.{name}: expected true or false")
-    return value
-
-
-def _table(value: object, place: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise AccessFileError(f"{place}: expected a table")
-    return value
-
-
-def _only(table: Mapping[str, Any], known: set[str], place: str) -> None:
-    unknown = sorted(table.keys() - known)
-    if unknown:
-        raise AccessFileError(f"{place}: {unknown[0][:64]!r} is not known here; known: {', '.join(sorted(known))}")
-
-
-def _place(error: Exception) -> str:
-    """Only where TOML broke: the parser's own message may quote the line, and a line may hold a hash."""
-    found = re.search(r"at line \d+, column \d+|at end of document", str(error))
-    return found.group() if found else "nested too deeply"

@@ -1,19 +1,18 @@
-"""Edits of the access file: text in, text out, comments kept.
+"""Edits of the access file by the command line: text in, text out, comments kept.
 
-Pure: keys, hashes and times are arguments. `adapters/access_file.py` reads and writes the file.
+Pure: keys, hashes and times are arguments. `adapters/access_file.py` reads and writes the file, and lets nothing be
+written that is not an access file. Values are those of TOML; None takes one away.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
-import tomlkit
-from tomlkit.items import AoT, InlineTable, Item
-
-from openai_proxy.access import USER_ID, VERSION, Access, Key, Role
+from openai_proxy.access_fields import NAME, NAME_FORM, Role
+from openai_proxy.access_reading import VERSION, parse
+from openai_proxy.access_tables import Key, User
+from openai_proxy.toml_edits import EditError, add_listed, add_table, remove, set_values
 
 NEW_FILE = f"""\
 # Who may call. Written by `openai-proxy user` and `openai-proxy key`, and by you if you like: it holds no key, only
@@ -21,9 +20,15 @@ NEW_FILE = f"""\
 version = {VERSION}
 """
 
+Values = Mapping[str, object]
 
-class AccessEditError(ValueError):
-    """The edit does not fit the file as it is; the message says what to do."""
+
+def issued_key(
+    key_id: str, sha256: str, now: datetime, *, expires_time: datetime | None = None, note: str | None = None
+) -> Key:
+    """A key's entry, valid from now on; times in the file have whole seconds."""
+    expires = expires_time and expires_time.replace(microsecond=0)
+    return Key(key_id=key_id, sha256=sha256, created_time=now.replace(microsecond=0), expires_time=expires, note=note)
 
 
 def add_user(
@@ -34,107 +39,176 @@ def add_user(
     team_id: str | None = None,
     role: Role = "member",
     allow_user_name: bool = False,
+    values: Values | None = None,
 ) -> str:
-    """Add a user who holds one key.
+    """Add a user who holds one key; `values` are further fields of theirs.
 
     Raises:
-        AccessEditError: the name is taken, or it or the team's name is none.
+        EditError: the name is taken, or it or the team's name is none.
     """
-    for what, name in (("user", user_id), ("team", team_id)):
-        if name is not None and not USER_ID.fullmatch(name):
-            raise AccessEditError(f"a {what}'s name has 1 to 64 letters, digits or . _ @ + -, and begins with one")
-    known = Access.parse(text).users.get(user_id)
+    _must_be_name("user", user_id)
+    if team_id is not None:
+        _must_be_name("team", team_id)
+    known = parse(text).users.get(user_id)
     if known is not None:
         what_to_do = "it is revoked; choose another name" if known.revoked else f"try: key rotate {user_id}"
-        raise AccessEditError(f"user {user_id!r} exists already; {what_to_do}")
+        raise EditError(f"user {user_id!r} exists already; {what_to_do}")
     fields: dict[str, object] = {} if team_id is None else {"team": team_id}
-    fields |= {"role": role} | ({"allow_user_name": True} if allow_user_name else {}) | {"keys": [_fields(key)]}
-    document = tomlkit.parse(text)
-    if isinstance(document.get("users"), InlineTable):
-        _users(document)[user_id] = fields
-        return _text(document)
-    added = tomlkit.document()
-    added["users"] = tomlkit.table(is_super_table=True)
-    _users(added)[user_id] = fields
-    return f"{text.rstrip()}\n\n{tomlkit.dumps(added)}"  # at the end, where no comment of another table can move
+    fields |= {"role": role} | ({"allow_user_name": True} if allow_user_name else {})
+    fields |= {name: value for name, value in (values or {}).items() if value is not None}
+    return add_listed(add_table(text, ("users", user_id), fields), ("users", user_id, "keys"), _fields(key))
+
+
+def set_user(text: str, user_id: str, values: Values) -> str:
+    """Set fields of a user's.
+
+    Raises:
+        EditError: there is no such user.
+    """
+    _user(text, user_id)
+    return set_values(text, ("users", user_id), values)
 
 
 def revoke_user(text: str, user_id: str) -> str:
     """Make a user's keys open nothing; the entry stays, so that nobody takes the name in the ledger.
 
     Raises:
-        AccessEditError: there is no such user.
+        EditError: there is no such user.
     """
-    document = tomlkit.parse(text)
-    user = _user(document, text, user_id)
-    tail = _taken_tail(user)
-    user["revoked"] = True
-    _put_tail(user, tail)
-    return _text(document)
+    return set_user(text, user_id, {"revoked": True})
+
+
+def add_team(text: str, team_id: str, values: Values) -> str:
+    """Add a team's table.
+
+    Raises:
+        EditError: the name is taken, or is none.
+    """
+    _must_be_name("team", team_id)
+    if team_id in parse(text).teams:
+        raise EditError(f"team {team_id!r} exists already; try: team set {team_id}")
+    return add_table(text, ("teams", team_id), {name: value for name, value in values.items() if value is not None})
+
+
+def set_team(text: str, team_id: str, values: Values) -> str:
+    """Set fields of a team's.
+
+    Raises:
+        EditError: there is no such team.
+    """
+    _must_have_team(text, team_id)
+    return set_values(text, ("teams", team_id), values)
+
+
+def remove_team(text: str, team_id: str) -> str:
+    """Take a team's table away, and so its budgets and limits.
+
+    Raises:
+        EditError: there is no such team, or somebody is in it who may call.
+    """
+    _must_have_team(text, team_id)
+    members = [user.user_id for user in parse(text).users.values() if user.team_id == team_id and not user.revoked]
+    if members:
+        named = ", ".join(members[:3]) + (f" and {len(members) - 3} more" if len(members) > 3 else "")  # noqa: PLR2004
+        raise EditError(f"team {team_id!r} has members: {named}; move each first: user set NAME --team TEAM")
+    return remove(text, ("teams", team_id))
+
+
+def set_everybody(text: str, values: Values) -> str:
+    """Set fields of `[defaults]`."""
+    return _set_or_add(text, "defaults", values)
+
+
+def set_organization(text: str, values: Values) -> str:
+    """Set fields of `[organization]`."""
+    return _set_or_add(text, "organization", values)
+
+
+def add_key(text: str, user_id: str, key: Key) -> str:
+    """Give a user one more key; the others stay as they are.
+
+    Raises:
+        EditError: there is no such user, or they are revoked.
+    """
+    _user_who_calls(text, user_id)
+    return add_listed(text, ("users", user_id, "keys"), _fields(key))
 
 
 def rotate_key(text: str, user_id: str, key: Key, *, overlap: timedelta) -> str:
     """Give a user a new key; the newest of the others stays valid until `overlap` has passed, the rest go.
 
     Raises:
-        AccessEditError: there is no such user, or they are revoked.
+        EditError: there is no such user, or they are revoked.
     """
-    document = tomlkit.parse(text)
-    user = _user(document, text, user_id)
-    entry = Access.parse(text).users[user_id]
-    if entry.revoked:
-        raise AccessEditError(f"user {user_id!r} is revoked and gets no key; add a user with another name")
+    held = _user_who_calls(text, user_id).keys
     now = key.created_time
-    valid = sorted((held for held in entry.keys if held.is_valid(now)), key=lambda held: held.created_time)
-    kept = valid[-1:] if overlap > timedelta(0) else []
-    shortened = [replace(held, expires_time=min(held.expires_time or now + overlap, now + overlap)) for held in kept]
-    tail = _taken_tail(user)
-    user["keys"] = [_fields(held) for held in (*shortened, key)]  # tables, or inline where the user is inline
-    _put_tail(user, tail)
-    return _text(document)
+    valid = sorted((number for number, one in enumerate(held) if one.is_valid(now)), key=lambda n: held[n].created_time)
+    kept = valid[-1] if valid and overlap > timedelta(0) else None
+    text = add_listed(text, ("users", user_id, "keys"), _fields(key))
+    for number in reversed(range(len(held))):
+        path = ("users", user_id, "keys", number)
+        if number == kept:
+            expires = min(held[number].expires_time or now + overlap, now + overlap)
+            text = set_values(text, path, {"expires_time": expires})
+        else:
+            text = remove(text, path)
+    return text
 
 
-def _users(document: tomlkit.TOMLDocument) -> Any:  # noqa: ANN401 - tomlkit's containers
-    return document["users"]
+def revoke_key(text: str, key_id: str, now: datetime) -> str:
+    """Make one key open nothing from now on; the entry stays, with the time.
+
+    Raises:
+        EditError: nobody holds such a key, or it opens nothing already.
+    """
+    holders = [(user, number) for user in parse(text).users.values() for number in _numbers(user, key_id)]
+    if not holders:
+        raise EditError(f"nobody holds a key {key_id!r}; see: key list")
+    now = now.replace(microsecond=0)
+    valid = [(user, number) for user, number in holders if user.keys[number].is_valid(now)]
+    if not valid:
+        raise EditError(f"key {key_id!r} has expired already")
+    for user, number in valid:
+        text = set_values(text, ("users", user.user_id, "keys", number), {"expires_time": now})
+    return text
 
 
-def _user(document: tomlkit.TOMLDocument, text: str, user_id: str) -> Any:  # noqa: ANN401 - as above
-    if user_id not in Access.parse(text).users:
-        raise AccessEditError(f"there is no user {user_id!r}; see: user list")
-    return _users(document)[user_id]
+def _numbers(user: User, key_id: str) -> list[int]:
+    return [number for number, key in enumerate(user.keys) if key.key_id == key_id]
+
+
+def _must_be_name(what: str, name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise EditError(f"a {what}'s name has {NAME_FORM}")
+
+
+def _must_have_team(text: str, team_id: str) -> None:
+    if team_id not in parse(text).teams:
+        raise EditError(f"there is no team {team_id!r} in the access file; see: team list")
+
+
+def _user(text: str, user_id: str) -> User:
+    user = parse(text).users.get(user_id)
+    if user is None:
+        raise EditError(f"there is no user {user_id!r}; see: user list")
+    return user
+
+
+def _user_who_calls(text: str, user_id: str) -> User:
+    user = _user(text, user_id)
+    if user.revoked:
+        raise EditError(f"user {user_id!r} is revoked and gets no key; add a user with another name")
+    return user
+
+
+def _set_or_add(text: str, name: str, values: Values) -> str:
+    try:
+        return set_values(text, (name,), values)
+    except KeyError:
+        return add_table(text, (name,), {field: value for field, value in values.items() if value is not None})
 
 
 def _fields(key: Key) -> dict[str, object]:
     fields: dict[str, object] = {"id": key.key_id, "sha256": key.sha256, "created_time": key.created_time}
-    return fields if key.expires_time is None else fields | {"expires_time": key.expires_time}
-
-
-def _taken_tail(user: Any) -> list[Item]:  # noqa: ANN401 - as above
-    """Takes off the comments and empty lines after a user's last value: they belong to what comes next in the file."""
-    if isinstance(user, InlineTable):
-        return []
-    body = _last_table(user).value.body
-    values = max((position for position, (name, _) in enumerate(body) if name is not None), default=-1) + 1
-    tail = [item for _, item in body[values:]]
-    del body[values:]
-    return tail
-
-
-def _put_tail(user: Any, tail: list[Item]) -> None:  # noqa: ANN401 - as above
-    for item in tail:
-        _last_table(user).add(item)
-
-
-def _last_table(user: Any) -> Any:  # noqa: ANN401 - as above
-    keys = user.get("keys")
-    return keys[-1] if isinstance(keys, AoT) and len(keys) else user
-
-
-def _text(document: tomlkit.TOMLDocument) -> str:
-    """The document, with an empty line before each table but keys; no value of this file holds a line break."""
-    return re.sub(r"(?m)^([^#\n].*)\n(?=\[(?:users\.|teams\.|defaults\]))", r"\1\n\n", tomlkit.dumps(document))
-
-
-def issued_key(key_id: str, sha256: str, now: datetime) -> Key:
-    """A key's entry, valid from now on; times in the file have whole seconds."""
-    return Key(key_id=key_id, sha256=sha256, created_time=now.replace(microsecond=0))
+    fields |= {} if key.expires_time is None else {"expires_time": key.expires_time}
+    return fields if key.note is None else fields | {"note": key.note}

@@ -10,18 +10,18 @@ from collections.abc import Sequence
 
 from openai_proxy import __version__
 from openai_proxy.access import AccessFileError
-from openai_proxy.access_edits import AccessEditError
 from openai_proxy.commands import members, prices, serving, undelivered, usage
 from openai_proxy.commands.parsing import Arguments, Commands, complain, data_dir_option
 from openai_proxy.local import LocalError
 from openai_proxy.periods import PeriodError
 from openai_proxy.ports import QueueError, StoreError
 from openai_proxy.settings import SettingsError
+from openai_proxy.toml_edits import EditError
 
 _EXPECTED_ERRORS = (
     LocalError,
     AccessFileError,
-    AccessEditError,
+    EditError,
     SettingsError,
     PeriodError,
     QueueError,

@@ -30,7 +30,7 @@ class Session:
         held = any(key.key_id == self.key_id and key.is_valid(now) for key in user.keys)
         if not held and not (user.allow_user_name and self.key_id == USER_NAME_KEY_ID):
             return None
-        return user.caller(self.key_id)
+        return access.caller(user, self.key_id)
 
 
 class Sessions:

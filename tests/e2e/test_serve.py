@@ -286,7 +286,7 @@ def test_a_session_secret_that_cannot_be_read_is_said(tmp_path: Path) -> None:
 def test_a_broken_access_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "access.toml").write_text("version = 1\n[")
 
-    assert "the access file is not TOML" in serve_in_vain(tmp_path, "--port", "0")
+    assert "the access file, line 2, column 2: not TOML" in serve_in_vain(tmp_path, "--port", "0")
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
-import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_proxy.access import Access, AccessFileError, Caller
+from openai_proxy.access import Access, Caller
+from openai_proxy.budgets import Budget, Scope
 from openai_proxy.keys import key_hash, new_key
+from openai_proxy.policy import Policy
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 KEY, OLD_KEY, REVOKED_KEY = new_key(), new_key(), new_key()
@@ -84,9 +87,9 @@ def test_anything_else_names_nobody(header: str | None) -> None:
 
 
 def test_a_plain_name_is_a_credential_only_where_the_owner_said_so() -> None:
-    caller = ACCESS.authenticate("UserName demo", NOW)
-
-    assert caller == Caller(user_id="demo", key_id="user_name", team_id=None, role="member", allow=frozenset())
+    assert ACCESS.authenticate("UserName demo", NOW) == Caller(
+        user_id="demo", key_id="user_name", team_id=None, role="member", allow=frozenset()
+    )
 
 
 def test_a_key_is_valid_until_it_expires_and_two_keys_may_overlap() -> None:
@@ -103,18 +106,36 @@ version = 1
 
 [defaults]
 allow = ["files"]
+models = ["gpt-*"]
+denied_models = ["*-pro"]
+budgets = [{ amount = "20.00", period = "month" }]
+requests_per_minute = 60
+concurrent_requests = 8
+required_tags = ["project"]
+
+[organization]
+budgets = [{ amount = 1000, period = "month" }]
 
 [teams.research]
 allow = ["batches", "files"]
 store = false
+budgets = [{ amount = "300", period = "week" }]
+user_budgets = [{ amount = "50", period = "month" }, { amount = "5.5", period = "day" }]
+tokens_per_minute = 1000
+concurrent_requests = 2
+upstream_key = "research"
 
 [teams.support]
 allow = ["evals"]
+required_tags = []
 
 [users.ada]
 team = "research"
 allow = ["realtime"]
 allow_user_name = true
+models = []
+budgets = []
+requests_per_minute = 5
 
 [users.bob]
 team = "not-in-the-file"
@@ -122,11 +143,25 @@ allow_user_name = true
 
 [users.eve]
 allow_user_name = true
+may_name_users = true
 
 [users.kim]
 team = "support"
 allow_user_name = true
+denied_models = []
+budgets = [{ amount = "0", period = "total" }]
+
+[users.mary]
+team = "research"
+allow_user_name = true
 """
+ORGANIZATION = Budget(Scope("organization", ""), Decimal(1000), "month")
+
+
+def caller(user_id: str, text: str = TEAMS) -> Caller:
+    found = Access.parse(text).authenticate(f"UserName {user_id}", NOW)
+    assert found
+    return found
 
 
 @pytest.mark.parametrize(
@@ -139,99 +174,60 @@ allow_user_name = true
     ],
 )
 def test_a_caller_is_allowed_what_they_their_team_or_everybody_is(user_id: str, allow: set[str], store: bool) -> None:  # noqa: FBT001 - a case
-    caller = Access.parse(TEAMS).authenticate(f"UserName {user_id}", NOW)
+    found = caller(user_id)
 
-    assert caller
-    assert caller.allow == allow
-    assert caller.store is store
-
-
-def broken(text: str) -> str:
-    with pytest.raises(AccessFileError) as caught:
-        Access.parse(text)
-    return str(caught.value)
+    assert found.allow == allow
+    assert found.store is store
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "must begin with version = 1"),
-        ("version = 2", "must begin with version = 1"),
-        ("version = 1\nversion = 1", "not TOML: at "),
-        ("version = 1\n= 1", "not TOML: at line 2, column 1"),
-        ("version = 1\n[users.ada", "not TOML: at "),
-        ("version = 1\nx = " + "[" * 10_000, "not TOML: nested too deeply"),
-        (
-            "version = 1\ncolour = 1",
-            "the access file: 'colour' is not known here; known: defaults, teams, users, version",
+def test_of_each_rule_the_nearest_table_that_says_anything_holds() -> None:
+    everybody = Policy(
+        models=("gpt-*",),
+        denied_models=("*-pro",),
+        budgets=(Budget(Scope("user", "bob"), Decimal("20.00"), "month"), ORGANIZATION),
+        requests_per_minute=60,
+        concurrent_requests=8,
+        required_tags=("project",),
+    )
+    team = Budget(Scope("team", "research"), Decimal(300), "week")
+
+    assert caller("bob").policy == everybody
+    assert caller("eve").policy == replace(
+        everybody, budgets=(Budget(Scope("user", "eve"), Decimal(20), "month"), ORGANIZATION), may_name_users=True
+    )
+    assert caller("kim").policy == replace(
+        everybody,
+        budgets=(Budget(Scope("user", "kim"), Decimal(0), "total"), ORGANIZATION),
+        denied_models=(),
+        required_tags=(),
+    )
+    assert caller("mary").policy == replace(
+        everybody,
+        budgets=(
+            Budget(Scope("user", "mary"), Decimal(50), "month"),
+            Budget(Scope("user", "mary"), Decimal("5.5"), "day"),
+            team,
+            ORGANIZATION,
         ),
-        ("version = 1\nusers = 1", "users: expected a table"),
-        ("version = 1\n[users]\nada = 1", "users.ada: expected a table"),
-        ('version = 1\n[users."a b"]', "users.a b: a user's name has 1 to 64 letters"),
-        ("version = 1\n[users.ada]\ncolour = 1", "users.ada: 'colour' is not known here"),
-        ("version = 1\n[users.ada]\nteam = 1", "users.ada.team: expected"),
-        ('version = 1\n[users.ada]\nteam = "a b"', "users.ada.team: expected"),
-        ('version = 1\n[users.ada]\nrole = "boss"', "users.ada.role: expected one of member, admin"),
-        ("version = 1\n[users.ada]\nrevoked = 1", "users.ada.revoked: expected true or false"),
-        (
-            'version = 1\n[users.ada]\nallow = ["all"]',
-            "users.ada.allow: 'all' is not known; known: background_responses,",
-        ),
-        ('version = 1\n[users.ada]\nallow = "all"', 'users.ada.allow: expected a list, as ["'),
-        ("version = 1\n[users.ada]\nallow = [[]]", "users.ada.allow: '[]' is not known; known: background_responses,"),
-        ("version = 1\n[users.ada]\nstore = false", "users.ada: 'store' is not known here"),
-        ('version = 1\n[defaults]\nallow = ["batch"]', "defaults.allow: 'batch' is not known; known: "),
-        ("version = 1\n[defaults]\nstore = false", "defaults: 'store' is not known here; known: allow"),
-        ("version = 1\ndefaults = []", "defaults: expected a table"),
-        ('version = 1\n[teams.x]\nallow = ["batch"]', "teams.x.allow: 'batch' is not known; known: "),
-        ('version = 1\n[teams.x]\nstore = "no"', "teams.x.store: expected true or false"),
-        ("version = 1\n[teams.x]\nkeys = []", "teams.x: 'keys' is not known here; known: allow, store"),
-        ('version = 1\n[teams."a b"]', "teams.a b: a team's name has 1 to 64 letters"),
-        ("version = 1\n[teams]\nx = 1", "teams.x: expected a table"),
-        ("version = 1\nteams = 1", "teams: expected a table"),
-        ("version = 1\n[users.ada]\nkeys = 1", "users.ada.keys: expected [[users.ada.keys]] tables"),
-        ("version = 1\n[users.ada]\nkeys = [1]", "users.ada.keys[0]: expected a table"),
-        ("version = 1\n[users.ada]\nkeys = [{x = 1}]", "users.ada.keys[0]: 'x' is not known here"),
-        ("version = 1\n[users.ada]\nkeys = [{id = 1}]", "users.ada.keys[0].id: expected"),
-        ('version = 1\n[users.ada]\nkeys = [{id = "k", sha256 = "abc"}]', "users.ada.keys[0].sha256: expected 64"),
-    ],
-)
-def test_a_broken_file_says_where_and_what_was_expected(text: str, says: str) -> None:
-    assert says in broken(text)
+        tokens_per_minute=1000,
+        concurrent_requests=2,
+        upstream_key="research",
+    )
+    assert caller("ada").policy == replace(
+        caller("mary").policy, models=(), budgets=(team, ORGANIZATION), requests_per_minute=5
+    )
 
 
-@pytest.mark.parametrize(
-    ("times", "says"),
-    [
-        ("", "created_time is missing"),
-        ("created_time = 2026-01-01", "created_time: expected a time with its zone"),
-        ("created_time = 2026-01-01T00:00:00", "created_time: expected a time with its zone"),
-        ("created_time = 0001-01-01T00:00:00+10:00", "created_time: out of range"),
-        ("created_time = 2026-01-01T00:00:00Z\nexpires_time = 'never'", "expires_time: expected a time with its zone"),
-    ],
-)
-def test_a_key_has_times_with_their_zones(times: str, says: str) -> None:
-    key = f"[[users.ada.keys]]\nid = 'k'\nsha256 = '{key_hash(KEY)}'\n{times}"
-
-    assert broken(f"version = 1\n{key}") == f"users.ada.keys[0].{says}" or says in broken(f"version = 1\n{key}")
+def test_a_file_of_before_there_were_policies_limits_nothing() -> None:
+    assert ACCESS.authenticate(f"Bearer {KEY}", NOW) == ADA
+    assert ADA.policy == Policy()
 
 
-def test_one_key_has_one_holder() -> None:
-    key = f'keys = [{{id = "k", sha256 = "{key_hash(KEY)}", created_time = 2026-01-01T00:00:00Z}}]'
+def test_the_same_key_opens_as_long_as_it_is_valid_to_the_second() -> None:
+    end = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
-    said = broken(f"version = 1\n[users.a]\n{key}\n[users.b]\n{key}")
-
-    assert said == "users.b: key 'k' is already held by another entry"
-
-
-def test_what_is_said_of_a_broken_file_shows_no_hash() -> None:
-    assert key_hash(KEY) not in broken(TEXT + f'\nx = "{key_hash(KEY)}"\nx = "{key_hash(KEY)}"')
-
-
-@given(st.text())
-def test_whatever_the_text_it_is_read_or_refused(text: str) -> None:
-    with contextlib.suppress(AccessFileError):
-        Access.parse(text)
+    assert ACCESS.holder(OLD_KEY, end - timedelta(microseconds=1))
+    assert not ACCESS.holder(OLD_KEY, end)
 
 
 @given(st.text() | st.none())

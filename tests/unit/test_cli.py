@@ -185,8 +185,8 @@ def test_a_broken_access_file_is_said(run: Run, folder: Path) -> None:
     run("user", "add", "alice")
     (folder / "access.toml").write_text("version = 1\n[")
 
-    assert complaint(run("user", "add", "bob")).startswith("the access file is not TOML")
-    assert complaint(run("user", "list")).startswith("the access file is not TOML")
+    assert complaint(run("user", "add", "bob")).startswith("the access file, line 2, column 2: not TOML")
+    assert complaint(run("user", "list")).startswith("the access file, line 2, column 2: not TOML")
 
 
 def test_a_corrupted_queue_and_ledger_are_said(run: Run, folder: Path) -> None:

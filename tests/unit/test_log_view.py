@@ -337,7 +337,7 @@ def test_healthz_names_what_is_not_well() -> None:
     assert broken.status == 503
     assert broken.json == {
         "ledger": "the ledger was told to fail",
-        "access_file": "the access file must begin with version = 1",
+        "access_file": "the access file, line 1, column 1: version: the file must begin with version = 1",
     }
 
 
