@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 import aiohttp
 from yarl import URL
 
+from openai_proxy import attribution, refusals
 from openai_proxy import headers as header_rules
-from openai_proxy import refusals
 from openai_proxy.access import Caller
 from openai_proxy.chat_stream import UnaskedUsageFilter
 from openai_proxy.client import Client
@@ -63,7 +63,7 @@ class Exchange:
         self._caller = caller
         self._route = route
         self._upstream = upstream
-        self._outcome = Outcome(metering=route.endpoint.metering)
+        self._outcome = Outcome(metering=route.endpoint.metering, may_name_users=caller.policy.may_name_users)
         self._upload = Upload(client, caller, route.endpoint, self._outcome)
         self._started: UsageEvent  # set by run()
         self._finished = False
@@ -119,6 +119,8 @@ class Exchange:
             upstream_region=self._upstream.settings.upstream_region,
             retry_count=min(int(retries), _MOST_RETRIES) if retries.isascii() and retries.isdecimal() else 0,
             usage_source="unknown",
+            tags=attribution.tags_of(self._client.headers),
+            end_user_id=attribution.end_user_of(self._client.headers, facts) if self._outcome.may_name_users else None,
             response_id=self._route.resource_id if endpoint.metering == "free" else None,
         )
 

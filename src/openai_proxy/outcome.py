@@ -25,6 +25,8 @@ class Outcome:
     """The facts of an answer as they become known. Moments are of `time.perf_counter`."""
 
     metering: Metering
+    may_name_users: bool = False
+    """The caller may say on whose behalf they ask; from others that is not taken down."""
     began: float = field(default_factory=time.perf_counter)
     reader: RequestReader = field(default_factory=UnreadBody)
     """What has read the request's body."""
@@ -52,6 +54,7 @@ class Outcome:
             request_model=facts.model,
             stream=facts.stream,
             completion_window=facts.completion_window,
+            end_user_id=started.end_user_id or (facts.end_user if self.may_name_users else None),
             usage_source=source,
             usage=usage,
             tool_usage=reading.tool_usage if source == "reported" else None,

@@ -14,7 +14,7 @@ from functools import partial
 
 import aiohttp
 
-from openai_proxy import endpoints, refusals
+from openai_proxy import attribution, endpoints, refusals
 from openai_proxy.access import AccessFileError, AccessSource, Caller
 from openai_proxy.client import Client, ClientGoneError, Receive, Scope, Send
 from openai_proxy.endpoints import Route
@@ -182,7 +182,7 @@ def _admitted(client: Client, caller: Caller) -> Route | Refusal:
         return refusals.not_allowed(missing)
     if any(name == "content-encoding" and value.lower() != "identity" for name, value in client.headers):
         return refusals.ENCODED_BODY
-    return route
+    return attribution.refusal(client.headers, caller.policy.required_tags) or route
 
 
 def _where(error: BaseException) -> str:
