@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from openai_proxy.ports import GroupBy, Period, StoreError, UnpricedUsage, UsageTotal
+from openai_proxy.ports import GroupBy, Period, Spend, SpendQuestion, StoreError, UnpricedUsage, UsageTotal
 from openai_proxy.records import UsageRecord
 
 _COLUMNS = {"user": "user_id", "team": "team_id", "key": "key_id", "operation": "operation_name"}
+_SCOPES = {"user": "user_id", "team": "team_id", "organization": None}
+_EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _OF_UNPRICED = ("model", "service_tier", "usage_source", "unpriced_reason")
 
 
@@ -48,9 +51,31 @@ class MemoryLedger:
     def revisions(self, event_id: str, period: Period) -> Sequence[Mapping[str, Any]]:
         return [row for row in self.records(period, user_id=None, limit=None) if row["event_id"] == event_id]
 
+    def spend(self, questions: Sequence[SpendQuestion], *, instance_id: str, active_since: datetime) -> Spend:
+        rows = list(self.records(Period(_EVER, _NEVER), user_id=None, limit=None))
+        others = [row for row in rows if row["instance_id"] not in {None, instance_id}]
+        return Spend(
+            amounts=tuple(_spent(rows, question, instance_id) for question in questions),
+            other_instances=len({row["instance_id"] for row in others if row["event_time"] >= active_since}),
+        )
+
     def check(self) -> None:
         if self.broken:
             raise StoreError("the ledger was told to fail")
+
+
+def _spent(rows: Sequence[Mapping[str, Any]], question: SpendQuestion, instance_id: str) -> Decimal:
+    name = _SCOPES[question.scope_kind]
+    return sum(
+        (
+            (row["reserved_cost"] or Decimal(0)) if row["list_cost"] is None else row["list_cost"]
+            for row in rows
+            if row["event_time"] >= question.since
+            and (name is None or row[name] == question.scope_name)
+            and not (row["instance_id"] == instance_id and row["event_time"] >= question.own_since)
+        ),
+        Decimal(0),
+    )
 
 
 def _requests(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

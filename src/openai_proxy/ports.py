@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from openai_proxy.events import UsageEvent, UsageSource
@@ -144,6 +145,24 @@ class UnpricedUsage:
     last_event_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendQuestion:
+    """What one scope spent `since` then; of what the asking instance did itself, only what was before `own_since`."""
+
+    scope_kind: Literal["user", "team", "organization"]
+    scope_name: str
+    since: datetime
+    own_since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What was spent, in USD, an amount for each question; and how many other instances were active lately."""
+
+    amounts: tuple[Decimal, ...]
+    other_instances: int
+
+
 class UsageLedger(Protocol):
     """Reads the ledger: one final record a request, whatever was delivered twice or late."""
 
@@ -161,6 +180,12 @@ class UsageLedger(Protocol):
 
         The last one is what `records` gives. The period must hold the record's `event_time`; the shorter it is, the
         less a large ledger has to read.
+        """
+
+    def spend(self, questions: Sequence[SpendQuestion], *, instance_id: str, active_since: datetime) -> Spend:
+        """What was spent, as the instance that asks does not know it yet; `active_since`: what counts as lately.
+
+        A final record counts as its list cost, or where that is not known as what was reserved for it, open ones too.
         """
 
     def check(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from string import Template
 
@@ -20,7 +21,7 @@ import pytest
 from made_usage import LATER_COLUMNS, usage_record
 from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.adapters.sqlite_store import SqliteStore
-from openai_proxy.ports import Period, StoreError
+from openai_proxy.ports import Period, Spend, SpendQuestion, StoreError
 
 ROOT = Path(__file__).parents[2]
 QUERIES = ROOT / "src" / "openai_proxy" / "queries" / "sqlite"
@@ -110,6 +111,9 @@ def older(path: Path, store: SqliteStore) -> Path:
     store.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE usage_record_revisions")
+        for name in ("user", "team", "time"):
+            connection.execute(f"DROP INDEX usage_records_spent_by_{name}")
+        connection.execute("CREATE INDEX usage_records_by_user ON usage_records (user_id, event_time)")
         for column in (*LATER_COLUMNS, "upstream_ms", "stored_time"):
             connection.execute(f"ALTER TABLE usage_records DROP COLUMN {column}")
     return path
@@ -123,6 +127,9 @@ def test_a_ledger_of_an_older_version_is_read_as_it_is(older: Path) -> None:
     assert ledger.revisions("old", DAY) == [row]
     assert ledger.unpriced(DAY) == []
     assert ledger.totals(DAY, user_id=None, by=[])[0].requests == 1
+    question = SpendQuestion(scope_kind="user", scope_name="ada", since=DAY.since, own_since=NOON)
+    spend = ledger.spend([question], instance_id="instance-1", active_since=DAY.since)
+    assert spend == Spend(amounts=(Decimal("0.0028"),), other_instances=0)
 
 
 def test_a_ledger_of_an_older_version_gets_what_it_lacks_and_goes_on(older: Path, store: SqliteStore) -> None:
@@ -150,6 +157,21 @@ def test_a_months_sums_read_the_index_alone(older: Path, store: SqliteStore) -> 
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", {"since": 0, "until": 1})]
 
     assert "COVERING INDEX usage_records_by_time" in plan[0]
+
+
+@pytest.mark.parametrize("scope", ["AND user_id = :name", "AND team_id = :name", ""])
+def test_what_was_spent_is_read_from_an_index_alone(older: Path, store: SqliteStore, scope: str) -> None:
+    """Also in a file whose tables an older version made."""
+    store.check()
+    query = Template((QUERIES / "spend.sql").read_text()).substitute(
+        of_scope=scope, reserved_cost="reserved_cost", instance_id="instance_id"
+    )
+    values = {"since": 0, "name": "ada", "instance_id": "instance-1", "own_since": 0}
+
+    with closing(sqlite3.connect(older)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+
+    assert "COVERING INDEX usage_records_spent_by_" in plan[0]
 
 
 def test_what_each_unit_cost_is_one_query(path: Path, store: SqliteStore) -> None:

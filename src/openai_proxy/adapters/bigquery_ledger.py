@@ -6,6 +6,7 @@ Terraform makes the table function and the views of the same files.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
@@ -16,12 +17,13 @@ from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
 
 from openai_proxy.adapters.bigquery_cells import Row, from_client
 from openai_proxy.adapters.bigquery_client import CALL_SECONDS, FAILURES, RETRY, LazyClient, store_error
-from openai_proxy.ports import GroupBy, Period, UnpricedUsage, UsageTotal
+from openai_proxy.ports import GroupBy, Period, Spend, SpendQuestion, UnpricedUsage, UsageTotal
 
 _READ_RETRY = bigquery.DEFAULT_RETRY.with_delay(initial=0.2, maximum=2.0).with_timeout(20.0)
 _JOB_RETRY = DEFAULT_JOB_RETRY.with_timeout(20.0)
 _QUERY_SECONDS = 60.0
 _ALL = 2**63 - 1
+_FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class BigQueryLedger:
@@ -76,6 +78,31 @@ class BigQueryLedger:
             StoreError: the ledger cannot be read now.
         """
         return [UnpricedUsage(**row) for row in self._rows("unpriced", period)]
+
+    def spend(self, questions: Sequence[SpendQuestion], *, instance_id: str, active_since: datetime) -> Spend:
+        """What was spent, as the instance that asks does not know it yet; one query for all questions.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        amounts = [Decimal(0)] * len(questions)
+        others = 0
+        since = min([active_since, *(question.since for question in questions)])
+        rows = self._rows(
+            "spend",
+            Period(since, _FOREVER),
+            bigquery.ScalarQueryParameter("instance_id", "STRING", instance_id),
+            bigquery.ScalarQueryParameter("active_since", "TIMESTAMP", active_since),
+            bigquery.ArrayQueryParameter("kinds", "STRING", [question.scope_kind for question in questions]),
+            bigquery.ArrayQueryParameter("names", "STRING", [question.scope_name for question in questions]),
+            bigquery.ArrayQueryParameter("sinces", "TIMESTAMP", [question.since for question in questions]),
+            bigquery.ArrayQueryParameter("own_sinces", "TIMESTAMP", [question.own_since for question in questions]),
+        )
+        for row in rows:
+            others = row["other_instances"]
+            if row["question"] is not None:
+                amounts[row["question"]] = Decimal(row["amount"])
+        return Spend(amounts=tuple(amounts), other_instances=others)
 
     def check(self) -> None:
         """Look at the table function: that costs nothing, a query does.

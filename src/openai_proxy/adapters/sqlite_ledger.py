@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -24,7 +26,7 @@ from openai_proxy.adapters.sqlite_table import (
     microseconds,
     time_of,
 )
-from openai_proxy.ports import GroupBy, Period, StoreError, UnpricedUsage, UsageTotal
+from openai_proxy.ports import GroupBy, Period, Spend, SpendQuestion, StoreError, UnpricedUsage, UsageTotal
 
 _DAY = 86_400_000_000  # microseconds
 _TABLE, _REPLACED = "usage_records", "usage_record_revisions"
@@ -100,6 +102,37 @@ class SqliteLedger:
         times = ("first_time", "last_time")
         return [UnpricedUsage(**{**row, **{name: time_of(row[name]) for name in times}}) for row in rows]
 
+    def spend(self, questions: Sequence[SpendQuestion], *, instance_id: str, active_since: datetime) -> Spend:
+        """What was spent, as the instance that asks does not know it yet.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        with self._reading() as connection:
+            present = columns(connection, _TABLE)
+            if not present:
+                return Spend(amounts=(Decimal(0),) * len(questions), other_instances=0)
+            # NULL: no program that knows budgets has written here yet
+            later = {name: name if name in present else "NULL" for name in ("reserved_cost", "instance_id")}
+
+            def one(query: str, since: datetime, **values: Cell) -> int:
+                bound = {"since": microseconds(since), "instance_id": instance_id, **values}
+                (number,) = connection.execute(query, bound).fetchone()
+                return int(number)
+
+            connection.execute("BEGIN")  # all of one moment
+            amounts = [
+                one(
+                    _query("spend", None, of_scope=_OF_SCOPE[question.scope_kind], **later),
+                    question.since,
+                    name=question.scope_name,
+                    own_since=microseconds(question.own_since),
+                )
+                for question in questions
+            ]
+            others = one(_query("instances", None, **later), active_since)
+        return Spend(amounts=tuple(map(amount_of, amounts)), other_instances=others)
+
     def check(self) -> None:
         """Read once.
 
@@ -136,6 +169,7 @@ _GROUPS: Mapping[GroupBy, str] = {
     "day": f"event_time / {_DAY} - (event_time % {_DAY} < 0)",  # days since 1970, rounded down
 }
 _SUMS = 10  # of totals.sql
+_OF_SCOPE = {"user": "AND user_id = :name", "team": "AND team_id = :name", "organization": ""}
 
 
 @cache

@@ -59,7 +59,17 @@ _CREATE_INDEXES = (
         " operation_name, response_model, request_model, input_tokens, cache_read_input_tokens, output_tokens,"
         " reasoning_output_tokens, list_cost, priced, usage_source, event_type, error_type, http_status_code)"
     ),
-    "CREATE INDEX IF NOT EXISTS usage_records_by_user ON usage_records (user_id, event_time)",
+    # All that `spend` reads, a thirtieth of the table's pages each; the first one serves a user's `records` as well
+    *(
+        f"CREATE INDEX IF NOT EXISTS usage_records_spent_by_{name} ON usage_records"
+        f" ({columns}, list_cost, reserved_cost, instance_id)"
+        for name, columns in {
+            "user": "user_id, event_time",
+            "team": "team_id, event_time",
+            "time": "event_time",
+        }.items()
+    ),
+    "DROP INDEX IF EXISTS usage_records_by_user",  # of the first version: the one above is as good
     "CREATE INDEX IF NOT EXISTS usage_record_revisions_by_event ON usage_record_revisions (event_id)",
 )
 
