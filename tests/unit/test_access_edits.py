@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_proxy.access import Access, Key
-from openai_proxy.access_edits import NEW_FILE, add_user, issued_key, revoke_user, rotate_key
+from openai_proxy.access_edits import (
+    NEW_FILE,
+    add_key,
+    add_team,
+    add_user,
+    issued_key,
+    remove_team,
+    revoke_key,
+    revoke_user,
+    rotate_key,
+    set_everybody,
+    set_organization,
+    set_team,
+    set_user,
+)
+from openai_proxy.access_fields import Allowance
+from openai_proxy.access_tables import Rules, Team, User
+from openai_proxy.budgets import Budget, Scope
 from openai_proxy.toml_edits import EditError
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -225,6 +243,108 @@ def test_a_file_written_with_inline_tables_is_edited_as_well() -> None:
 
     assert [held.key_id for held in keys_of(text, "ada")] == ["key_1", "key_2"]
     assert keys_of(text, "grace") == (key(3),)
+
+
+def test_a_user_is_added_with_all_that_holds_for_them() -> None:
+    values = {"models": ["gpt-*"], "budgets": [{"amount": "20.00", "period": "month"}], "required_tags": None}
+    text = add_user(NEW_FILE, "ada", key(1), role="lead", values=values)
+
+    assert 'role = "lead"\nmodels = ["gpt-*"]\nbudgets = [{amount = "20.00", period = "month"}]\n\n[[users' in text
+    caller = Access.parse(text).caller(Access.parse(text).users["ada"], "key_1")
+    assert caller.policy.models == ("gpt-*",)
+    assert caller.policy.budgets == (Budget(Scope("user", "ada"), Decimal(20), "month"),)
+
+
+def test_what_is_set_of_a_user_changes_and_what_is_unset_goes() -> None:
+    text = add_user(NEW_FILE, "ada", key(1), team_id="research")
+
+    text = set_user(text, "ada", {"team": None, "role": "lead", "requests_per_minute": 5, "allow": ["files"]})
+
+    user = Access.parse(text).users["ada"]
+    rules = Rules(requests_per_minute=5, allow=frozenset({"files"}))
+    assert user == User(user_id="ada", role="lead", rules=rules, keys=(key(1),))
+
+
+def test_teams_are_added_set_and_removed_when_nobody_is_left() -> None:
+    text = add_team(add_user(NEW_FILE, "ada", key(1), team_id="research"), "research", {"store": False, "models": None})
+    text = set_team(text, "research", {"user_budgets": [{"amount": 5, "period": "day"}], "store": None})
+
+    team = Access.parse(text).tables.teams["research"]
+    assert team == Team(rules=Rules(budgets=(Allowance(Decimal(5), "day"),)))
+    with pytest.raises(EditError, match="has members: ada; move each first"):
+        remove_team(text, "research")
+    assert Access.parse(remove_team(revoke_user(text, "ada"), "research")).tables.teams == {}
+
+
+def test_a_team_with_many_members_names_some() -> None:
+    text = add_team(NEW_FILE, "x", {})
+    for number in range(5):
+        text = add_user(text, f"u{number}", key(number), team_id="x")
+
+    with pytest.raises(EditError, match="has members: u0, u1, u2 and 2 more;"):
+        remove_team(text, "x")
+
+
+def test_a_team_that_is_there_is_not_added_and_one_that_is_not_is_not_set() -> None:
+    with pytest.raises(EditError, match="team 'x' exists already; try: team set x"):
+        add_team(add_team(NEW_FILE, "x", {}), "x", {})
+    with pytest.raises(EditError, match="there is no team 'x' in the access file"):
+        set_team(NEW_FILE, "x", {})
+    with pytest.raises(EditError, match="there is no team 'x' in the access file"):
+        remove_team(NEW_FILE, "x")
+    with pytest.raises(EditError, match="a team's name has 1 to 64"):
+        add_team(NEW_FILE, "a b", {})
+
+
+def test_what_holds_for_everybody_is_set_whether_or_not_it_was_there() -> None:
+    text = set_everybody(NEW_FILE, {"models": ["gpt-*"], "allow": None})
+    text = set_everybody(text, {"requests_per_minute": 60})
+    text = set_organization(text, {"budgets": [{"amount": "1000", "period": "month"}]})
+
+    tables = Access.parse(set_organization(text, {})).tables
+    assert tables.defaults == Rules(models=("gpt-*",), requests_per_minute=60)
+    assert tables.organization == (Allowance(Decimal(1000), "month"),)
+    assert Access.parse(set_organization(text, {"budgets": None})).tables.organization == ()
+
+
+def test_a_further_key_leaves_the_others_as_they_are() -> None:
+    text = add_user(NEW_FILE, "ada", key(1))
+    second = issued_key("key_2", f"{2:064x}", NOW, expires_time=NOW + DAY, note="laptop")
+
+    assert keys_of(add_key(text, "ada", second), "ada") == (key(1), second)
+    with pytest.raises(EditError, match="'ada' is revoked and gets no key"):
+        add_key(revoke_user(text, "ada"), "ada", second)
+    with pytest.raises(EditError, match="there is no user 'bob'"):
+        add_key(text, "bob", second)
+
+
+def test_a_revoked_key_ends_now_and_stays_in_the_file() -> None:
+    text = add_key(add_user(NEW_FILE, "ada", key(1)), "ada", key(2))
+
+    text = revoke_key(text, "key_1", NOW + DAY)
+
+    assert keys_of(text, "ada") == (replace(key(1), expires_time=NOW + DAY), key(2))
+    assert not keys_of(text, "ada")[0].is_valid(NOW + DAY)
+    with pytest.raises(EditError, match="key 'key_1' has expired already"):
+        revoke_key(text, "key_1", NOW + DAY)
+    with pytest.raises(EditError, match="nobody holds a key 'key_3'; see: key list"):
+        revoke_key(text, "key_3", NOW)
+
+
+def test_a_key_that_was_to_end_later_ends_now_when_it_is_revoked() -> None:
+    text = add_user(NEW_FILE, "ada", issued_key("key_1", f"{1:064x}", NOW, expires_time=NOW + 3 * DAY))
+
+    assert keys_of(revoke_key(text, "key_1", NOW + DAY), "ada")[0].expires_time == NOW + DAY
+
+
+def test_rotation_keeps_the_comments_and_the_notes() -> None:
+    text = add_user(NEW_FILE, "ada", issued_key("key_1", f"{1:064x}", NOW, note="laptop"))
+    text = text.replace("[[users", "# of the laptop\n[[users").replace('"laptop"', '"laptop" # old')
+
+    text = rotate_key(text, "ada", key(2, NOW + DAY), overlap=DAY)
+
+    assert '# of the laptop\n[[users.ada.keys]]\nid = "key_1"\n' in text
+    assert 'note = "laptop" # old\nexpires_time = 2026-05-03T12:00:00Z\n\n[[users.ada.keys]]\nid = "key_2"' in text
 
 
 @given(st.lists(st.tuples(st.sampled_from("avrR"), NAMES), max_size=12))
