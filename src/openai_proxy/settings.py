@@ -37,6 +37,7 @@ class Settings:
     gce_metadata_host: str = "metadata.google.internal"
     session_secret: str | None = None
     demo_upstream: bool = False
+    rate_limit_url: str | None = None
     upstream_connect_seconds: float = 10.0
     upstream_silence_seconds: float = 900.0
     publish_timeout_seconds: float = 2.0

@@ -24,6 +24,7 @@ _LIMITS = (
     "DRAIN_SECONDS",
     "DRAIN_BYTES",
     "MAX_DRAINS",
+    "RATE_LIMIT_URL",
 )
 # What functions-framework would read in place of its command line.
 _PLATFORM = ("HOST", "PORT", "DEBUG", "FUNCTION_TARGET", "FUNCTION_SOURCE", "FUNCTION_SIGNATURE_TYPE")
