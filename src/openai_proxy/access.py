@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from openai_proxy.access_fields import Role
 from openai_proxy.access_mistakes import AccessFileError, Mistake
@@ -45,11 +45,15 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The file's tables, and who holds each key by its hash."""
+    """The file's tables, and who holds each key by its hash.
+
+    `broken` is what is wrong with a newer version of the file, while this one stays in force.
+    """
 
     tables: AccessTables
     _holders: Mapping[str, tuple[User, Key]]
     _policies: dict[str, Policy] = field(default_factory=dict, repr=False, compare=False)  # once worked out, by user
+    broken: AccessFileError | None = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Access:
@@ -68,14 +72,11 @@ class Access:
 
     def authenticate(self, authorization: str | None, now: datetime) -> Caller | None:
         """The caller of an Authorization header: `Bearer KEY`, `UserName KEY`, or `UserName NAME` where allowed."""
-        if not authorization or len(authorization) > _LONGEST_CREDENTIAL:
-            return None
-        scheme, _, credential = authorization.strip().partition(" ")
-        credential = credential.strip()
-        if not credential or scheme.lower() not in {"bearer", "username"}:
+        scheme, credential = credential_of(authorization)
+        if not credential:
             return None
         caller = self.holder(credential, now)
-        if caller is None and scheme.lower() == "username":
+        if caller is None and scheme == "username":
             user = self.users.get(credential)
             if user is not None and user.allow_user_name and not user.revoked:
                 return self.caller(user, "user_name")
@@ -128,6 +129,16 @@ class Access:
 
 def _nearest(name: str, tables: tuple[Rules, ...]) -> Any:  # noqa: ANN401 - of the rule's own type
     return next((said for table in tables if (said := getattr(table, name)) is not None), None)
+
+
+def credential_of(authorization: str | None) -> tuple[Literal["bearer", "username", ""], str]:
+    """The scheme of an Authorization header, and the key or name in it; nothing where it is of another kind."""
+    if authorization and len(authorization) <= _LONGEST_CREDENTIAL:
+        scheme, _, credential = authorization.strip().partition(" ")
+        for known in ("bearer", "username"):
+            if scheme.lower() == known:
+                return known, credential.strip()
+    return "", ""
 
 
 class AccessSource(Protocol):

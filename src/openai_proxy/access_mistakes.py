@@ -35,6 +35,11 @@ class AccessFileError(ValueError):
         super().__init__(message)
         self.mistakes = tuple(mistakes)
 
+    @property
+    def where(self) -> str:
+        """Where it is broken, for those who may not know who is in it."""
+        return f"broken at line {self.mistakes[0].line}" if self.mistakes else "unreadable"
+
     @classmethod
     def of(cls, mistakes: Sequence[Mistake]) -> AccessFileError:
         """The error that tells the first mistake, and how many there are."""

@@ -37,16 +37,19 @@ class Health:
     async def answer(self, client: Client) -> None:
         """200 when all is reachable, else 503; the body names each part and what is wrong with it."""
         states = await asyncio.gather(self._queue_state(), self._sink_state(), self._page_states())
-        parts = {"proxy": _OK, "access_file": self._access_state()} | states[0] | states[1] | states[2]
-        status = 200 if set(parts.values()) == {_OK} else 503
+        parts = {"proxy": _OK} | states[0] | states[1] | states[2]
+        in_force, said = self._access_state()
+        status = 200 if set(parts.values()) == {_OK} and in_force else 503
+        parts["access_file"] = said
         await client.answer(status, json.dumps(parts).encode(), [("content-type", "application/json")])
 
-    def _access_state(self) -> str:
+    def _access_state(self) -> tuple[bool, str]:
+        """Whether some version of the file is in force, and what is wrong with the newest; the log says more."""
         try:
-            self._access.current()
+            broken = self._access.current().broken
         except AccessFileError as error:
-            return str(error)
-        return _OK
+            return False, error.where
+        return True, f"{broken.where}; its last good version stays in force" if broken else _OK
 
     async def _queue_state(self) -> dict[str, str]:
         try:

@@ -37,6 +37,11 @@ def looks_like_key(text: str) -> bool:
     return _checksum(body[:_SECRET_CHARACTERS]) == body[_SECRET_CHARACTERS:]
 
 
+def is_mistyped_key(text: str) -> bool:
+    """Whether the text was meant as a key of ours and cannot be one. That is known of the text alone, to anybody."""
+    return text.startswith(PREFIX) and not looks_like_key(text)
+
+
 def _checksum(secret: str) -> str:
     return _base62(zlib.crc32(secret.encode("utf-8", "surrogatepass")), _CHECKSUM_CHARACTERS)
 

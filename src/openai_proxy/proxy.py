@@ -15,7 +15,7 @@ from functools import partial
 import aiohttp
 
 from openai_proxy import attribution, endpoints, refusals
-from openai_proxy.access import AccessFileError, AccessSource, Caller
+from openai_proxy.access import AccessFileError, AccessSource, Caller, credential_of
 from openai_proxy.client import Client, ClientGoneError, Receive, Scope, Send
 from openai_proxy.endpoints import Route
 from openai_proxy.events import UsageEvent
@@ -99,13 +99,14 @@ class Proxy:
 
     async def _exchange(self, client: Client) -> None:
         try:
-            caller = self._access.current().authenticate(value_of(client.headers, "authorization"), datetime.now(UTC))
+            authorization = value_of(client.headers, "authorization")
+            caller = self._access.current().authenticate(authorization, datetime.now(UTC))
         except AccessFileError as error:
             log("ERROR", "the access file cannot be used, so nobody is let in", error=str(error))
             await client.refuse(refusals.NO_ACCESS_FILE)
             return
         if caller is None:
-            await client.refuse(refusals.UNAUTHORIZED)
+            await client.refuse(refusals.unauthorized(credential_of(authorization)[1]))
             return
         about_also(user_id=caller.user_id)
         route = _admitted(client, caller)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from openai_proxy.headers import Header
+from openai_proxy.keys import is_mistyped_key
 from openai_proxy.permissions import REASONS, Permission
 from openai_proxy.refused_families import Refused
 
@@ -39,9 +40,19 @@ def not_allowed(permission: Permission) -> Refusal:
     return Refusal(403, f"{REASONS[permission]}. {remedy} in the access file.", code=f"{permission}_not_allowed")
 
 
+def unauthorized(credential: str) -> Refusal:
+    """Nobody's key. Whether it is unknown, expired or revoked is not told; that it is no key at all is in its text."""
+    return MISTYPED_KEY if is_mistyped_key(credential) else UNAUTHORIZED
+
+
 UNAUTHORIZED = Refusal(
     401,
     "This key opens nothing here. Send 'Authorization: Bearer KEY' with the key that the proxy's owner gave you.",
+    code="invalid_api_key",
+)
+MISTYPED_KEY = Refusal(
+    401,
+    "This is not a key of this proxy: its checksum is wrong. Look for a character that is missing or mistyped.",
     code="invalid_api_key",
 )
 NO_WEBSOCKET = Refusal(

@@ -16,6 +16,7 @@ import pytest
 from exchanges import Got, ask, bearer, receive, send
 from ledger_check import assert_ledger_equals
 from openai_proxy.endpoints import ENDPOINTS
+from openai_proxy.keys import new_key
 from openai_proxy.permissions import PERMISSIONS
 from recorded_exchanges import CHAT, EXCHANGES, INPUT, STREAM, Exchange
 from serving import TEAM_KEY, CountingUpstream, Serving, serving, wait_for
@@ -248,10 +249,10 @@ def _refusal(got: Got) -> dict[str, Any]:
 
 
 def test_who_has_no_valid_key_is_refused_and_not_told_why(upstream: CountingUpstream, proxy: Serving) -> None:
-    revoked, expired = proxy.add_user("mallory"), "sk-op-expired"
+    revoked, expired = proxy.add_user("mallory"), new_key()
     proxy.cli("user", "revoke", "mallory")
     _add_expired(proxy, expired)
-    canary = "sk-op-canaryCanaryCanary"
+    canary = new_key()
     credentials = [
         None, "", "Bearer", "Bearer ", f"Basic {canary}", canary, f"Bearer {canary}", f"UserName {canary}",
         "UserName alice", f"Bearer {revoked}", f"Bearer {expired}", "Bearer " + "k" * 5000, f"Bearer {TEAM_KEY}",

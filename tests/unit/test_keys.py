@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_proxy.keys import key_hash, looks_like_key, new_key, new_key_id
+from openai_proxy.keys import is_mistyped_key, key_hash, looks_like_key, new_key, new_key_id
 
 KEY = new_key()
 
@@ -33,6 +33,22 @@ def test_a_mistyped_key_does_not(place: int, letter: str) -> None:
 )
 def test_other_texts_do_not(text: str) -> None:
     assert not looks_like_key(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "mistyped"),
+    [
+        (KEY, False),
+        (KEY[:-1], True),
+        ("sk-op-", True),
+        (KEY[1:], False),
+        ("", False),
+        ("sk-proj-x", False),
+        ("ada", False),
+    ],
+)
+def test_a_mistyped_key_is_one_that_begins_like_ours_and_cannot_be_one(text: str, mistyped: bool) -> None:  # noqa: FBT001 - a case
+    assert is_mistyped_key(text) is mistyped
 
 
 def test_a_key_is_kept_as_its_sha256() -> None:

@@ -7,9 +7,9 @@ import gzip
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
 
@@ -20,7 +20,9 @@ from aiohttp import web
 from yarl import URL
 
 from openai_proxy.access import Access, AccessFileError
+from openai_proxy.access_reading import mistakes
 from openai_proxy.events import UsageEvent
+from openai_proxy.keys import new_key
 from openai_proxy.ports import QueueError
 from openai_proxy.proxy import Proxy
 from openai_proxy.settings import Settings
@@ -77,11 +79,12 @@ async def until(condition: Callable[[], bool]) -> None:
 @dataclass
 class AccessDouble:
     text: str | None = ACCESS
+    broken: AccessFileError | None = None
 
     def current(self) -> Access:
         if self.text is None:
             raise AccessFileError("the access file is not there")
-        return Access.parse(self.text)
+        return replace(Access.parse(self.text), broken=self.broken)
 
 
 @dataclass
@@ -292,22 +295,63 @@ MEGABYTE = "x" * 1_000_000
 # Who may call, and what
 
 
+async def refusals_of(stage: Stage, credentials: Sequence[str | None]) -> set[bytes]:
+    """The bodies of what these are refused with; the rest of the answers must be the same."""
+    answers = set()
+    for credential in credentials:
+        async with stage.call(headers={} if credential is None else {"authorization": credential}) as response:
+            body = await response.read()
+            assert response.status == 401
+            assert credential is None or len(credential) < 9 or credential.encode() not in body
+            answers.add((body, frozenset(response.headers) - {"Date"}))
+    assert len({headers for _, headers in answers}) == 1
+    assert stage.moments == []
+    return {body for body, _ in answers}
+
+
 def test_nobody_learns_why_a_key_opens_nothing() -> None:
+    unknown, revoked, expired = new_key(), new_key(), new_key()
+
     async def scene(stage: Stage) -> None:
-        answers = set()
-        for credential in (
-            None, "", "Bearer", "Bearer ", "Basic abc", "Bearer sk-op-unknown", "Bearer sk-op-revoked",
-            "Bearer sk-op-expired", "UserName alice", "Bearer " + "x" * 5000, f"Bearer {KEY}x", KEY,
-        ):  # fmt: skip
-            headers = {} if credential is None else {"authorization": credential}
-            async with stage.call(headers=headers) as response:
-                body = await response.read()
-                assert response.status == 401
-                assert credential is None or len(credential) < 9 or credential.encode() not in body
-                answers.add((body, frozenset(response.headers) - {"Date"}))
-        assert len(answers) == 1
-        assert json.loads(answers.pop()[0])["error"]["code"] == "invalid_api_key"
-        assert stage.moments == []
+        for text, key in (("sk-op-revoked", revoked), ("sk-op-expired", expired)):
+            stage.access.text = (stage.access.text or "").replace(sha256(text), sha256(key))
+        (body,) = await refusals_of(
+            stage,
+            [
+                None,
+                "",
+                "Bearer",
+                "Bearer ",
+                "Basic abc",
+                "UserName alice",
+                "Bearer " + "x" * 5000,
+                KEY,
+                "Bearer sk-proj-1",
+            ]
+            + [f"Bearer {key}" for key in (unknown, revoked, expired)],
+        )
+        assert json.loads(body)["error"]["code"] == "invalid_api_key"
+        assert "opens nothing here" in json.loads(body)["error"]["message"]
+
+    play(scene)
+
+
+def test_a_mistyped_key_is_told_so_whether_or_not_anybody_holds_it() -> None:
+    key = new_key()
+
+    async def scene(stage: Stage) -> None:
+        mistyped = [
+            key[:-1],
+            key + "x",
+            key[:20] + key[21:],
+            "sk-op-",
+            "sk-op-unknown",
+            "sk-op-revoked",
+            "sk-op-expired",
+        ]
+        (body,) = await refusals_of(stage, [f"{scheme} {one}" for one in mistyped for scheme in ("Bearer", "UserName")])
+        assert json.loads(body)["error"]["code"] == "invalid_api_key"
+        assert "its checksum is wrong" in json.loads(body)["error"]["message"]
 
     play(scene)
 
@@ -363,7 +407,7 @@ def test_without_an_access_file_nobody_is_let_in(capfd: pytest.CaptureFixture[st
             assert response.status == 503
             assert (await response.json())["error"]["code"] == "access_file_unreadable"
         async with stage.call("/healthz", None, "GET") as response:
-            assert (await response.json())["access_file"] == "the access file is not there"
+            assert (await response.json())["access_file"] == "unreadable"
 
     play(scene)
     assert "the access file is not there" in capfd.readouterr().err
@@ -1189,6 +1233,22 @@ def test_health_names_what_cannot_be_reached() -> None:
         async with stage.call("/health", None, "GET", headers={}) as response:
             assert response.status == 503
             assert (await response.json())["queue"] == "the disk is full"
+
+    play(scene)
+
+
+def test_health_says_that_an_access_file_is_broken_and_not_who_is_in_it() -> None:
+    async def scene(stage: Stage) -> None:
+        text = "version = 1\n[users.alice]\nrole = 1"
+        stage.access.broken = AccessFileError.of(mistakes(text))
+        async with stage.call("/healthz", None, "GET", headers={}) as response:
+            assert response.status == 200  # requests are served
+            said = (await response.json())["access_file"]
+            assert said == "broken at line 3; its last good version stays in force"
+        stage.access.text = text
+        async with stage.call("/healthz", None, "GET", headers={}) as response:
+            assert response.status == 503
+            assert (await response.json())["access_file"] == "broken at line 3"
 
     play(scene)
 
