@@ -20,19 +20,24 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from openai_proxy.access import Access, AccessFileError
+from openai_proxy.access_events import AccessEvent, MalformedAccessEventError, printable
+from openai_proxy.adapters.access_trail import AccessTrail
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = ("proxy", "usage_sink", "log_view")
 _STAGES = ({"usage_sink", "log_view"}, {"proxy"})  # who reads usage events before who writes them: they may be newer
 _HEALTH_SECONDS = 120.0
 _PAUSE_SECONDS = 2.0
+_BIGQUERY = "https://bigquery.googleapis.com/bigquery/v2/"
 
 
 class DeployError(Exception):
@@ -51,6 +56,7 @@ class Deployment:
     proxy_url: str
     functions: Mapping[str, str]
     secrets: Mapping[str, str]
+    access_events: str
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -114,7 +120,7 @@ def put_openai_key() -> None:
 
 
 def put_access_file(path: Path) -> None:
-    """Make the file the newest version of its secret, if the proxy could use it.
+    """Make the file the newest version of its secret, if the proxy could use it, and tell the ledger.
 
     Raises:
         DeployError: no deployment, no such file, or not an access file.
@@ -126,8 +132,10 @@ def put_access_file(path: Path) -> None:
         raise DeployError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
     except AccessFileError as error:
         raise DeployError(f"{path} was not sent: {error}") from None
-    _add_version(_ready(), "access_file", text)
+    deployment = _ready()
+    _add_version(deployment, "access_file", text)
     print(f"{len(users)} users; in force within a minute, without a redeploy.")
+    _tell_ledger(deployment, AccessTrail(path), f"sent to {deployment.secrets['access_file']}: {len(users)} users")
 
 
 def _ready() -> Deployment:
@@ -214,6 +222,49 @@ def _add_version(deployment: Deployment, secret: str, value: str) -> None:
     if result.returncode:
         raise DeployError(f"{name} got no new version; gcloud says: {result.stderr.strip()}")
     print(f"{name}: a new version is the latest now.")
+
+
+def _tell_ledger(deployment: Deployment, trail: AccessTrail, what: str) -> None:
+    """Tell what was done, and what the command line changed before: the file is sent, whether that succeeds or not."""
+    account = os.environ.get("OPENAI_PROXY_OPERATOR") or _run("gcloud", "config", "get-value", "account").stdout.strip()
+    sent = AccessEvent(
+        event_id=uuid.uuid4().hex,
+        event_time=datetime.now(UTC),
+        operator=printable(account) or "unknown",
+        action="make access",
+        user_id=None,
+        team_id=None,
+        description=what,
+    )
+    try:
+        trail.add([sent])
+        told = trail.deliver(lambda events: _insert(deployment, events))
+    except (DeployError, MalformedAccessEventError, OSError) as error:
+        print(
+            f"access: the file was sent, but the ledger does not know what changed: {error}\n"
+            f"  {trail.path} keeps that until the next `make access`; docs/deploy.md says which right it takes",
+            file=sys.stderr,
+        )
+    else:
+        print(f"The ledger knows {told} more changes of who may call.")
+
+
+def _insert(deployment: Deployment, events: Sequence[AccessEvent]) -> None:
+    """Append to the ledger's table, by the one call that the REST API has for it (tabledata.insertAll)."""
+    project, dataset, table = deployment.access_events.split(".")
+    api = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_BIGQUERY") or _BIGQUERY  # as gcloud's own calls
+    rows = [{"insertId": event.event_id, "json": json.loads(event.to_json())} for event in events]
+    request = urllib.request.Request(  # noqa: S310 - Google's address, or the one that was set
+        f"{api}projects/{project}/datasets/{dataset}/tables/{table}/insertAll",
+        json.dumps({"rows": rows}).encode(),
+        {
+            "Authorization": f"Bearer {_run('gcloud', 'auth', 'print-access-token').stdout.strip()}",
+            "Content-Type": "application/json",
+        },
+    )
+    status, body = _get(request)
+    if status != 200 or '"insertErrors"' in body:  # noqa: PLR2004 - OK
+        raise DeployError(f"{deployment.access_events} was not written ({status}): {body}")
 
 
 def _run(*command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:

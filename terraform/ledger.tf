@@ -1,4 +1,4 @@
-# The ledger: one table, and what reads it. The columns and the queries are the package's files, so that Terraform,
+# The ledger: its tables, and what reads them. The columns and the queries are the package's files, so that Terraform,
 # the SQLite store and the tests cannot disagree.
 
 locals {
@@ -6,12 +6,13 @@ locals {
   ledger          = "${local.project}.${google_bigquery_dataset.ledger.dataset_id}"
   usage_store_url = "bigquery://${local.project}/${google_bigquery_dataset.ledger.dataset_id}/${google_bigquery_table.usage_records.table_id}"
 
-  # NAME -> the text of NAME.sql with its two names in place, and without a last semicolon, which a body must not have
+  # NAME -> the text of NAME.sql with the names in it in place, and without a last semicolon, which a body must not have
   queries = {
     for file in fileset("${local.package}/queries/bigquery", "*.sql") :
     trimsuffix(file, ".sql") => trimsuffix(trimspace(templatefile("${local.package}/queries/bigquery/${file}", {
-      table = "${local.ledger}.${google_bigquery_table.usage_records.table_id}"
-      usage = "${local.ledger}.usage"
+      table         = "${local.ledger}.${google_bigquery_table.usage_records.table_id}"
+      usage         = "${local.ledger}.usage"
+      access_events = "${local.ledger}.${google_bigquery_table.access_events.table_id}"
     })), ";")
   }
   # The other files are what log_view asks, with parameters, which a view cannot have.
@@ -41,6 +42,16 @@ resource "google_bigquery_table" "usage_records" {
     field         = "event_time"
     expiration_ms = var.ledger_retention_days == null ? null : var.ledger_retention_days * 86400000
   }
+}
+
+# Written by `make access`, with the rights of whoever runs it: docs/adr/0012-audit-trail.md.
+resource "google_bigquery_table" "access_events" {
+  project             = local.project
+  dataset_id          = google_bigquery_dataset.ledger.dataset_id
+  table_id            = "access_events"
+  description         = "Who changed what in the access file, and when; a row may be there twice"
+  schema              = file("${local.package}/access_events.schema.json")
+  deletion_protection = var.deletion_protection
 }
 
 resource "google_bigquery_routine" "usage" {

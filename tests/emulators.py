@@ -28,6 +28,7 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
+from openai_proxy import access_events
 from openai_proxy.adapters.file_lock import FileLock
 from openai_proxy.records import schema
 from serving import free_port, wait_for
@@ -177,7 +178,8 @@ class CloudLedger:
 
     def clear(self) -> None:
         """Delete all rows."""
-        self.query("DELETE FROM usage_records WHERE event_time > TIMESTAMP '1900-01-01'")
+        for table in ("usage_records", "access_events"):
+            self.query(f"DELETE FROM {table} WHERE event_time > TIMESTAMP '1900-01-01'")  # noqa: S608 - two fixed names
 
     def make(self) -> None:
         self.client.create_dataset(self.dataset)
@@ -187,7 +189,10 @@ class CloudLedger:
         table.clustering_fields = ["user_id", "response_model", "event_id"]
         table.require_partition_filter = True
         self.client.create_table(table)
+        changes = [bigquery.SchemaField.from_api_repr(dict(column)) for column in access_events.schema()]
+        self.client.create_table(bigquery.Table(f"{PROJECT}.{self.dataset}.access_events", schema=changes))
         names = {"table": self.table, "usage": f"{PROJECT}.{self.dataset}.usage"}
+        names["access_events"] = f"{PROJECT}.{self.dataset}.access_events"
         queries = {file.stem: Template(file.read_text()).substitute(names) for file in QUERIES.glob("*.sql")}
         bounds = "since TIMESTAMP, until TIMESTAMP"
         self.query(f"CREATE TABLE FUNCTION `{names['usage']}`({bounds}) AS ({queries['usage']})")

@@ -1,4 +1,4 @@
-"""Google on loopback for gcloud: `fake_gcp.py` for functions, a secret's new versions, and the proxy's own health."""
+"""Google on loopback for gcloud: `fake_gcp.py` for functions, a secret's versions, a table, the proxy's own health."""
 
 from __future__ import annotations
 
@@ -73,11 +73,13 @@ def fake_google(folder: Path) -> Iterator[FakeGoogle]:
 
 @dataclass(slots=True)
 class Loopback:
-    """A deployed proxy's /health, and Secret Manager's addVersion."""
+    """A deployed proxy's /health, Secret Manager's addVersion, and BigQuery's insertAll, which may be told to fail."""
 
     url: str
     health: tuple[int, str] = (200, "{}")
     versions: list[tuple[str, str]] = field(default_factory=list)
+    inserted: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    insert_answer: tuple[int, str] = (200, "{}")
     asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
 
 
@@ -90,6 +92,10 @@ def loopback() -> Iterator[Loopback]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path.endswith("/insertAll"):
+                stub.inserted += [(self.path, row["json"]) for row in body["rows"]]
+                self._answer(stub.insert_answer[0], stub.insert_answer[1].encode())
+                return
             secret = self.path.partition(":addVersion")[0].removeprefix("/v1/")
             stub.versions.append((secret, base64.b64decode(body["payload"]["data"]).decode()))
             version = {"name": f"{secret}/versions/2", "clientSpecifiedPayloadChecksum": True}
@@ -128,4 +134,5 @@ def gcloud_environ(folder: Path, *, functions: str, secrets: str) -> dict[str, s
         "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
         **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": f"{functions}/" for api in _APIS},
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER": f"{secrets}/",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_BIGQUERY": f"{secrets}/bigquery/v2/",
     }

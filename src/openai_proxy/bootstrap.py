@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from openai_proxy.ports import DeadLetterBox, DeadLetters, UsageLedger, UsageQueue, UsageStore
+from openai_proxy.ports import AccessLog, DeadLetterBox, DeadLetters, UsageLedger, UsageQueue, UsageStore
 from openai_proxy.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -143,6 +143,20 @@ def usage_ledger(settings: Settings) -> UsageLedger:
             from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 
             return SqliteLedger(Path(path))
+    raise _wrong("USAGE_STORE_URL", _SQLITE, _BIGQUERY)
+
+
+def access_log(settings: Settings) -> AccessLog:
+    """The changes of the access file, in the ledger that `USAGE_STORE_URL` names."""
+    match _address(settings, "usage_store_url"):
+        case ("bigquery", [project, dataset, _]):
+            from openai_proxy.adapters.bigquery_access_log import BigQueryAccessLog
+
+            return BigQueryAccessLog(project, dataset)
+        case ("sqlite", [path]):
+            from openai_proxy.adapters.sqlite_access_log import SqliteAccessLog
+
+            return SqliteAccessLog(Path(path))
     raise _wrong("USAGE_STORE_URL", _SQLITE, _BIGQUERY)
 
 

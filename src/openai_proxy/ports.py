@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
+from openai_proxy.access_events import AccessEvent
 from openai_proxy.events import UsageEvent, UsageSource
 from openai_proxy.records import UsageRecord
 
@@ -190,3 +191,16 @@ class UsageLedger(Protocol):
 
     def check(self) -> None:
         """Raise `StoreError` when the ledger cannot be read now."""
+
+
+class AccessLog(Protocol):
+    """Keeps in the ledger what was changed in the access file, and lists it; an event counts once, however it comes."""
+
+    def add(self, events: Sequence[AccessEvent]) -> None:
+        """Return when all are kept; raise `StoreError` when that is not known: add all of them again."""
+
+    def events(self, period: Period) -> Sequence[AccessEvent]:
+        """Those of the period, newest first; raise `StoreError` when the ledger cannot be read now."""
+
+    def close(self) -> None:
+        """Let go of the engine; the next call takes it up again."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from openai_proxy import access_events
 from openai_proxy.settings import Settings
 from terraform_stub import ROOT, VARIABLES, Stub, missing
 
@@ -184,6 +185,13 @@ def test_the_table_is_the_schema_file(state: Mapping[str, Mapping[str, Any]]) ->
     assert table["time_partitioning"][0]["field"] == "event_time"
     assert table["require_partition_filter"]
     assert {*table["clustering"], "event_time"} <= {column["name"] for column in columns}
+
+
+def test_changes_of_who_may_call_have_a_table_of_their_own(state: Mapping[str, Mapping[str, Any]]) -> None:
+    table = state["google_bigquery_table.access_events"]
+
+    assert json.loads(table["schema"]) == list(access_events.schema())
+    assert table["deletion_protection"]
 
 
 def test_every_query_file_is_there_with_its_names_filled_in(state: Mapping[str, Mapping[str, Any]]) -> None:

@@ -1,19 +1,15 @@
-"""The embedded ledger, written: a SQLite file, one transaction for all that threads add at the same time.
-
-The write-ahead log with `synchronous = FULL` syncs every commit (https://sqlite.org/pragma.html#pragma_synchronous).
-"""
+"""The embedded ledger, written: a SQLite file, one transaction for all that threads add at the same time."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from openai_proxy.adapters.sqlite_table import BUSY_SECONDS, NAMES, Cell, advice, make_tables, to_cells
+from openai_proxy.adapters.sqlite_file import open_to_write, transaction
+from openai_proxy.adapters.sqlite_table import NAMES, Cell, advice, make_tables, to_cells
 from openai_proxy.ports import StoreError
 from openai_proxy.records import UsageRecord
 
@@ -77,7 +73,7 @@ class SqliteStore:
     def _write(self, rows: Sequence[Sequence[Cell]]) -> str | None:
         try:
             connection = self._connection or self._open()
-            with _transaction(connection):
+            with transaction(connection):
                 _keep(connection, rows)
                 if not rows:
                     connection.execute("PRAGMA user_version = 1")  # a page to write, for `check`
@@ -87,15 +83,8 @@ class SqliteStore:
         return None
 
     def _open(self) -> sqlite3.Connection:
-        for folder in reversed([folder for folder in self._path.absolute().parents if not folder.exists()]):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._connection = sqlite3.connect(
-            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        _use_write_ahead_log(self._connection)
-        self._connection.execute("PRAGMA synchronous = FULL")
-        with _transaction(self._connection):
+        self._connection = open_to_write(self._path)
+        with transaction(self._connection):
             make_tables(self._connection)
         return self._connection
 
@@ -139,30 +128,3 @@ def _keep(connection: sqlite3.Connection, rows: Sequence[Sequence[Cell]]) -> Non
         if row[_PRICE_REVISION]:
             connection.execute(_KEEP_WHAT_A_REVISION_REPLACES, (row[_EVENT_ID], row[_PRICE_REVISION]))
             connection.execute(_PUT, row)
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switch a new file over; SQLite does not wait there for another one that does the same, so this does."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """One commit; IMMEDIATE, because a transaction that turns from reading to writing cannot wait for its turn."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")

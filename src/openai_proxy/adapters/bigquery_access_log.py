@@ -1,0 +1,71 @@
+"""Changes of the access file in the ledger in BigQuery: a table beside the usage records, a few rows a day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from string import Template
+
+from google.cloud import bigquery
+
+from openai_proxy.access_events import AccessEvent
+from openai_proxy.adapters.bigquery_client import CALL_SECONDS, FAILURES, RETRY, LazyClient, store_error
+from openai_proxy.ports import Period, StoreError
+
+_QUERY_SECONDS = 60.0
+
+
+class BigQueryAccessLog:
+    """Appends to the table, and reads it; each event once, however often it was added.
+
+    `insert_ids` let BigQuery drop most of what comes twice within a minute or so. Nothing depends on it.
+    """
+
+    def __init__(self, project: str, dataset: str, *, insert_ids: bool = True) -> None:
+        self._table = f"{project}.{dataset}.access_events"
+        self._insert_ids = insert_ids
+        self._client = LazyClient(project)
+
+    def add(self, events: Sequence[AccessEvent]) -> None:
+        """Keep the events.
+
+        Raises:
+            StoreError: nothing is known to be kept; add all of them again.
+        """
+        rows = [event.row() | {"event_time": event.event_time.isoformat(timespec="microseconds")} for event in events]
+        ids = [event.event_id if self._insert_ids else None for event in events]
+        try:
+            refused = self._client.get().insert_rows_json(
+                self._table, rows, row_ids=ids, retry=RETRY, timeout=CALL_SECONDS
+            )
+        except FAILURES as error:
+            raise store_error(self._table, "written", error) from None
+        if refused:
+            raise StoreError(f"the ledger {self._table} refuses the changes of the access file: {refused}"[:1000])
+
+    def events(self, period: Period) -> Sequence[AccessEvent]:
+        """The events of the period, newest first.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        text = resources.files("openai_proxy").joinpath("queries", "bigquery", "access_events.sql").read_text("utf-8")
+        bounds = [
+            bigquery.ScalarQueryParameter("since", "TIMESTAMP", period.since),
+            bigquery.ScalarQueryParameter("until", "TIMESTAMP", period.until),
+        ]
+        try:
+            rows = self._client.get().query_and_wait(
+                Template(text).substitute(access_events=self._table),
+                job_config=bigquery.QueryJobConfig(query_parameters=bounds),
+                api_timeout=CALL_SECONDS,
+                wait_timeout=_QUERY_SECONDS,
+                retry=RETRY,
+            )
+            return [AccessEvent(**dict(row.items())) for row in rows]
+        except FAILURES as error:
+            raise store_error(self._table, "read", error) from None
+
+    def close(self) -> None:
+        """Close the connections; the next call opens them again."""
+        self._client.close()
