@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import stat
 import subprocess
 import sys
@@ -9,10 +10,11 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from openai_proxy.access import AccessFileError
+from openai_proxy.access import Access, AccessFileError
 from openai_proxy.access_edits import NEW_FILE, add_user, issued_key
 from openai_proxy.adapters.access_file import AccessFile
 from serving import wait_for
@@ -29,7 +31,12 @@ def adding(name: str) -> Callable[[str], str]:
     return lambda text: add_user(text, name, key)
 
 
-def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+def look(file: AccessFile) -> Access:
+    file._next_look = 0.0  # noqa: SLF001 - a second passes
+    return file.current()
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
@@ -47,9 +54,8 @@ def test_an_unchanged_file_is_not_parsed_again(path: Path) -> None:
     file = AccessFile(path)
     file.edit(adding("ada"), new=NEW_FILE)
     first = file.current()
-    file._next_look = 0.0  # noqa: SLF001 - a second passes
 
-    assert file.current() is first
+    assert look(file) is first
 
 
 def test_a_change_is_seen_that_the_files_times_and_size_do_not_tell(path: Path) -> None:
@@ -64,17 +70,21 @@ def test_a_change_is_seen_that_the_files_times_and_size_do_not_tell(path: Path) 
     wait_for("the change", lambda: set(file.current().users) == {"bob"}, 5)
 
 
+BROKEN = "the access file is broken; its last good version stays in force"
+
+
 @pytest.mark.parametrize(
-    "spoil",
+    ("spoil", "where"),
     [
-        lambda path: path.write_text("version = 1\n["),
-        lambda path: path.write_bytes(b"\xff\xfe"),
-        lambda path: path.unlink(),
+        (lambda path: path.write_text("version = 1\n["), "broken at line 2"),
+        (lambda path: path.write_bytes(b"version = 1\n# \xff\xfe"), "broken at line 2"),
+        (lambda path: path.write_text("version = 1\n\n[users.ada]\nrole = 1\nteam = 1\n"), "broken at line 4"),
+        (lambda path: path.unlink(), "unreadable"),
     ],
-    ids=["broken", "not text", "gone"],
+    ids=["broken", "not text", "mistakes", "gone"],
 )
 def test_a_file_that_broke_leaves_the_last_good_version_in_force_and_is_logged_once(
-    path: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None]
+    path: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None], where: str
 ) -> None:
     file = AccessFile(path)
     file.edit(adding("ada"), new=NEW_FILE)
@@ -82,16 +92,79 @@ def test_a_file_that_broke_leaves_the_last_good_version_in_force_and_is_logged_o
 
     spoil(path)
     for _ in range(3):
-        file._next_look = 0.0  # noqa: SLF001 - a second passes
-        assert file.current() is good
+        found = look(file)
+        assert found == good
+        assert found.broken
+        assert found.broken.where == where
     (line,) = logged(capsys)
-    assert (line["severity"], line["message"]) == (
-        "ERROR",
-        "the access file is broken; its last good version stays in force",
-    )
+    assert (line["severity"], line["message"]) == ("ERROR", BROKEN)
+    assert len(line["mistakes"]) == (2 if where.endswith("4") else 0 if where == "unreadable" else 1)
 
     path.write_text(adding("grace")(NEW_FILE))
     wait_for("the mended file", lambda: set(file.current().users) == {"grace"}, 5)
+    assert file.current().broken is None
+
+
+def test_each_new_breakage_is_logged(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE)
+    file.current()
+
+    for text in ("version = 2", "version = 3", "version = 3", "version = 2"):
+        path.write_text(text)
+        assert set(look(file).users) == {"ada"}
+
+    assert [line["message"] for line in logged(capsys)] == [BROKEN] * 3
+
+
+def test_a_file_that_is_good_again_as_it_was_is_in_force_again(path: Path) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE)
+    file.current()
+    good = path.read_text()
+
+    path.write_text("version = 2")
+    assert look(file).broken
+    path.write_text(good)
+
+    assert not look(file).broken
+
+
+def test_a_broken_file_is_parsed_once(path: Path) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE)
+    file.current()
+    path.write_text("version = 2")
+
+    assert look(file) is look(file)
+
+
+def test_whatever_is_written_the_last_good_version_stays_in_force(path: Path) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE)
+    good, content = file.current(), path.read_bytes()
+    dice = random.Random(5)  # noqa: S311 - a test that can be repeated
+    broken = 0
+
+    for _ in range(300):
+        place, length = dice.randrange(len(content)), dice.randrange(9)
+        path.write_bytes(content[:place] + dice.randbytes(dice.randrange(3)) + content[place + length :])
+        found = look(file)
+        assert found.broken is None or found == good
+        broken += found.broken is not None
+        path.write_bytes(content)
+        good = look(file)
+        assert good.broken is None
+
+    assert 50 < broken < 300
+
+
+def test_a_file_of_windows_is_read(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbf" + adding("ada")(NEW_FILE).replace("\n", "\r\n").encode())
+
+    assert set(AccessFile(path).current().users) == {"ada"}
+    AccessFile(path).edit(adding("grace"), new=NEW_FILE)
+    assert set(AccessFile(path).current().users) == {"ada", "grace"}
 
 
 def test_without_a_good_version_the_error_is_raised_until_there_is_one(path: Path) -> None:
@@ -112,7 +185,7 @@ def test_the_file_is_for_its_owner_only_and_nothing_else_is_left(path: Path) -> 
     file.edit(adding("ada"), new=NEW_FILE)
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert {found.name for found in path.parent.iterdir()} == {"access.toml", "access.toml.lock"}
+    assert {found.name for found in path.parent.iterdir()} == {"access.toml", "access.toml.lock", "access_events.jsonl"}
 
 
 def test_a_link_stays_a_link(tmp_path: Path, path: Path) -> None:

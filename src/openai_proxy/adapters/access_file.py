@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from openai_proxy.access import Access, AccessFileError
-from openai_proxy.adapters.file_lock import FileLock
+from openai_proxy.access import Access, AccessFileError, Mistake
+from openai_proxy.access_changes import Change, changes
+from openai_proxy.access_events import Editor, events_of
+from openai_proxy.adapters.access_trail import AccessTrail, edit_lock
+from openai_proxy.adapters.whole_file import write_whole
 from openai_proxy.structured_log import log
 
 # A change must be seen within 5 s. The text is compared, not the file's times: a mounted secret may keep those, and to
-# read 64 KiB, the most that a secret holds, costs some microseconds.
+# read 64 KiB, the most that a secret holds, costs some microseconds, and 2 MB, 5,000 users in a bucket, a millisecond.
 _LOOK_SECONDS = 1.0
+_MOST_TOLD = 20  # of a file's mistakes, in one line of the log
+_UNKNOWN = Editor(operator="unknown", action="unknown")
 
 
 class AccessFile:
@@ -25,8 +31,7 @@ class AccessFile:
         self._path = path
         self._lock = threading.Lock()
         self._access: Access | None = None
-        self._text = ""
-        self._complaint = ""
+        self._seen: bytes | str = ""  # the newest content, or why there is none
         self._next_look = 0.0
 
     def exists(self) -> bool:
@@ -47,61 +52,69 @@ class AccessFile:
 
     def _look(self) -> Access:
         self._next_look = time.monotonic() + _LOOK_SECONDS
+        content = _content(self._path)
+        if self._access is not None and content == self._seen:  # good or broken, it is known
+            return self._access
         try:
-            text = _read(self._path)
-            if self._access is None or text != self._text:
-                self._access, self._text = Access.parse(text), text
-            self._complaint = ""
+            self._access = Access.parse(_text(self._path, content))
         except AccessFileError as error:
             if self._access is None:
                 raise
-            if self._complaint != str(error):  # once, not every second
-                log("ERROR", "the access file is broken; its last good version stays in force", error=str(error))
-            self._complaint = str(error)
+            told = [str(mistake) for mistake in error.mistakes[:_MOST_TOLD]]
+            message = "the access file is broken; its last good version stays in force"
+            log("ERROR", message, error=str(error), mistakes=told)
+            self._access = replace(self._access, broken=error)
+        self._seen = content
         return self._access
 
-    def edit(self, change: Callable[[str], str], *, new: str) -> None:
+    def edit(self, change: Callable[[str], str], *, new: str, editor: Editor = _UNKNOWN) -> tuple[Change, ...]:
         """Replace the text by `change(text)`, in one step that readers see whole; `new` is the text of no file yet.
 
-        Two editors take turns, so neither's change is lost.
+        Two editors take turns, so neither's change is lost. What changes is told beside the file (`AccessTrail`), and
+        to the caller.
 
         Raises:
             AccessFileError: the text is broken, before or after the change; nothing is written.
+            EditError: the change does not fit; nothing is written.
             OSError: the folder cannot be written; nothing is written.
         """
         path = self._path.resolve()  # a link stays a link
-        with FileLock(path.with_name(path.name + ".lock")):
-            text = _read(path) if path.exists() else new
-            Access.parse(text)
+        with edit_lock(path):
+            text = read_access_file(path) if path.exists() else new
+            before = Access.parse(text)
             changed = change(text)
-            Access.parse(changed)
-            _write(path, changed)
+            after = Access.parse(changed)
+            made = changes(before, after)
+            events = events_of(made, editor, now=datetime.now(UTC), change_id=uuid.uuid4().hex)
+            with AccessTrail(self._path).adding(events):
+                write_whole(path, changed)
+        return made
 
 
-def _read(path: Path) -> str:
+def read_access_file(path: Path) -> str:
+    """The file's text.
+
+    Raises:
+        AccessFileError: it cannot be read, or is not UTF-8.
+    """
+    return _text(path, _content(path))
+
+
+def _content(path: Path) -> bytes | str:
+    """What is in the file, or why that is not known."""
     try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise AccessFileError(f"the access file {path} is not UTF-8 text") from None
+        return path.read_bytes()
     except OSError as error:
-        raise AccessFileError(f"the access file {path} cannot be read: {error.strerror}") from None
+        return error.strerror or type(error).__name__
 
 
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+def _text(path: Path, content: bytes | str) -> str:
+    if isinstance(content, str):
+        raise AccessFileError(f"the access file {path} cannot be read: {content}")
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself
-    finally:
-        os.close(folder)
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        mistake = Mistake(line, column, "", "not UTF-8 text")
+        raise AccessFileError(f"the access file {path} is not UTF-8 text: line {line}", [mistake]) from None
