@@ -8,10 +8,26 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from openai_proxy.ports import GroupBy, Period, Spend, SpendQuestion, StoreError, UnpricedUsage, UsageTotal
+from openai_proxy.ports import (
+    GroupBy,
+    Period,
+    Spend,
+    SpendQuestion,
+    StoreError,
+    Tag,
+    TagValues,
+    UnpricedUsage,
+    UsageTotal,
+)
 from openai_proxy.records import UsageRecord
 
-_COLUMNS = {"user": "user_id", "team": "team_id", "key": "key_id", "operation": "operation_name"}
+_COLUMNS = {
+    "user": "user_id",
+    "team": "team_id",
+    "key": "key_id",
+    "operation": "operation_name",
+    "end_user": "end_user_id",
+}
 _SCOPES = {"user": "user_id", "team": "team_id", "organization": None}
 _EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _OF_UNPRICED = ("model", "service_tier", "usage_source", "unpriced_reason")
@@ -23,16 +39,21 @@ class MemoryLedger:
     broken: bool = False
     asked_user_ids: list[str | None] = field(default_factory=list)
 
-    def records(self, period: Period, *, user_id: str | None, limit: int | None) -> Iterator[Mapping[str, Any]]:
+    def records(
+        self, period: Period, *, user_id: str | None, limit: int | None, tag: Tag | None = None
+    ) -> Iterator[Mapping[str, Any]]:
         self.check()
         self.asked_user_ids.append(user_id)
         rows = sorted((record.row() for record in self.kept), key=lambda row: row["event_time"], reverse=True)
         inside = [row for row in rows if period.since <= row["event_time"] < period.until]
-        yield from [row for row in inside if user_id in {None, row["user_id"]}][:limit]
+        tagged = [row for row in inside if tag is None or (row["tags"] or {}).get(tag.name) == tag.value]
+        yield from [row for row in tagged if user_id in {None, row["user_id"]}][:limit]
 
-    def totals(self, period: Period, *, user_id: str | None, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
+    def totals(
+        self, period: Period, *, user_id: str | None, by: Sequence[GroupBy], tag: Tag | None = None
+    ) -> Sequence[UsageTotal]:
         groups: dict[tuple[str | None, ...], list[Mapping[str, Any]]] = {}
-        for row in self.records(period, user_id=user_id, limit=None):
+        for row in self.records(period, user_id=user_id, limit=None, tag=tag):
             groups.setdefault(tuple(_value(row, name) for name in by), []).append(row)
         return [_total(group, rows) for group, rows in sorted(groups.items(), key=lambda item: str(item[0]))]
 
@@ -89,6 +110,8 @@ def _requests(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _value(row: Mapping[str, Any], name: GroupBy) -> str | None:
+    if isinstance(name, TagValues):
+        return (row["tags"] or {}).get(name.name)
     if name == "day":
         return f"{row['event_time']:%Y-%m-%d}"
     found: str | None = row["response_model"] or row["request_model"] if name == "model" else row[_COLUMNS[name]]

@@ -103,7 +103,23 @@ class Period:
     until: datetime
 
 
-GroupBy = Literal["user", "team", "key", "model", "operation", "day"]
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One tag of a request, with its value."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagValues:
+    """The values of one tag, as what to sum by; requests without it are one group."""
+
+    name: str
+
+
+GroupBy = Literal["user", "team", "key", "model", "operation", "day", "end_user"] | TagValues
+"""What to sum by; one tag at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,11 +183,21 @@ class Spend:
 class UsageLedger(Protocol):
     """Reads the ledger: one final record a request, whatever was delivered twice or late."""
 
-    def records(self, period: Period, *, user_id: str | None, limit: int | None) -> Iterator[Mapping[str, Any]]:
-        """Final records of the period by `event_time`, newest first, as column name -> value (`UsageRecord.row`)."""
+    def records(
+        self, period: Period, *, user_id: str | None, limit: int | None, tag: Tag | None = None
+    ) -> Iterator[Mapping[str, Any]]:
+        """Final records of the period by `event_time`, newest first, as column name -> value (`UsageRecord.row`).
 
-    def totals(self, period: Period, *, user_id: str | None, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
-        """Sums by the groups named, ordered by them; `day` is the UTC day as YYYY-MM-DD. No group: one total."""
+        With `user_id` only theirs, with `tag` only those that bear it.
+        """
+
+    def totals(
+        self, period: Period, *, user_id: str | None, by: Sequence[GroupBy], tag: Tag | None = None
+    ) -> Sequence[UsageTotal]:
+        """Sums of these by the groups named, ordered by them; `day` is the UTC day as YYYY-MM-DD. No group: one total.
+
+        What is not known comes first.
+        """
 
     def unpriced(self, period: Period) -> Sequence[UnpricedUsage]:
         """What has no list cost, by model, tier, source and reason, the most frequent first; open records left out."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ledger_engines import NOON, UNITS, Engine, finished, revised, started
-from openai_proxy.ports import GroupBy, Period, UnpricedUsage, UsageTotal
+from openai_proxy.ports import GroupBy, Period, Tag, TagValues, UnpricedUsage, UsageTotal
 from openai_proxy.records import UsageRecord, schema
 
 DAY = Period(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
@@ -330,21 +330,27 @@ def test_a_total_counts_and_sums_everything(engine: Engine) -> None:
         (["day"], [("2026-11-23",), ("2026-11-24",)]),
         (["day", "user"], [("2026-11-23", "ada"), ("2026-11-24", "grace")]),
         (["user", "day"], [("ada", "2026-11-23"), ("grace", "2026-11-24")]),
+        (["end_user"], [("ida",), ("joan",)]),
+        ([TagValues("project")], [("apollo",), ("gemini",)]),
+        (["user", TagValues("project")], [("ada", "gemini"), ("grace", "apollo")]),
     ],
 )
 def test_totals_are_grouped_and_ordered_by_what_is_named(
     engine: Engine, by: list[GroupBy], groups: list[tuple[str | None, ...]]
 ) -> None:
-    other = {
+    other: dict[str, Any] = {
         "user_id": "grace",
         "team_id": None,
         "key_id": "key_2",
         "request_model": "gpt-5",
         "response_model": None,
         "operation_name": "responses",
+        "tags": {"project": "apollo", "stage": "test"},
+        "end_user_id": "ida",
     }
     engine.store.add([finished("e1", event_time=DAY.until, **other), finished("e2", event_time=DAY.until, **other)])
-    engine.store.add([finished("e3", event_time=DAY.until - timedelta(milliseconds=1))])
+    late = DAY.until - timedelta(milliseconds=1)
+    engine.store.add([finished("e3", event_time=late, tags={"project": "gemini"}, end_user_id="joan")])
 
     totals = engine.ledger.totals(Period(DAY.since, DAY.until + timedelta(days=1)), user_id=None, by=by)
 
@@ -359,6 +365,31 @@ def test_a_group_whose_name_is_not_known_comes_first(engine: Engine) -> None:
     totals = engine.ledger.totals(DAY, user_id=None, by=["model"])
 
     assert [total.group for total in totals] == [(None,), ("gpt-4o-2024-08-06",)]
+
+
+def test_what_has_no_tag_is_a_group_and_comes_first(engine: Engine) -> None:
+    engine.store.add(
+        [finished("e1"), finished("e2", tags={"stage": "test"}), finished("e3", tags={"project": "apollo"})]
+    )
+
+    totals = engine.ledger.totals(DAY, user_id=None, by=[TagValues("project")])
+
+    assert [(total.group, total.requests) for total in totals] == [((None,), 2), (("apollo",), 1)]
+
+
+def test_only_what_bears_a_tag_is_listed_and_summed(engine: Engine) -> None:
+    tag = Tag("cost_centre_1", "4711 / a.b:c@d+e-f_G")
+    borne = {tag.name: tag.value, "stage": "test"}
+    engine.store.add([finished("e1"), finished("e2", tags=borne), finished("e3", tags=borne, user_id="grace")])
+    engine.store.add([finished("e4", tags={tag.name: "4711"}), finished("e5", tags={"stage": tag.value})])
+
+    found = engine.ledger.records(DAY, user_id=None, limit=None, tag=tag)
+    assert [row["event_id"] for row in found] == ["e3", "e2"]
+    found = engine.ledger.records(DAY, user_id="ada", limit=1, tag=tag)
+    assert [row["event_id"] for row in found] == ["e2"]
+    assert engine.ledger.totals(DAY, user_id=None, by=[], tag=tag)[0].requests == 2
+    by_user = engine.ledger.totals(DAY, user_id="ada", by=["user", TagValues("stage")], tag=tag)
+    assert [(total.group, total.requests) for total in by_user] == [(("ada", "test"), 1)]
 
 
 def test_a_day_before_1970_is_a_day_as_well(engine: Engine) -> None:

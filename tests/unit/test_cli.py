@@ -209,6 +209,11 @@ def test_a_corrupted_queue_and_ledger_are_said(run: Run, folder: Path) -> None:
         ("nonsense",),
         ("usage", "--by", "colour"),
         ("usage", "--by", "day,day"),
+        ("usage", "--by", "tag:"),
+        ("usage", "--by", "tag:Project"),
+        ("usage", "--by", "tag:project,tag:stage"),
+        ("usage", "--tag", "project"),
+        ("usage", "--tag", "=apollo"),
         ("prices",),
         ("reprice",),
     ]
@@ -244,11 +249,12 @@ def test_the_data_folder_may_be_named_after_the_command_or_in_the_environment(
 def ledger(folder: Path) -> Path:
     folder.mkdir()
     store = SqliteStore(folder / "ledger.sqlite3")
+    third = usage_record("3", NOON + timedelta(days=2), "grace")
     store.add(
         [
             usage_record("1", NOON, "ada"),
             usage_record("2", NOON + timedelta(days=1), "ada", model="evil\x1b[31m"),
-            usage_record("3", NOON + timedelta(days=2), "grace"),
+            replace(third, event=replace(third.event, tags={"project": "apollo"}, end_user_id="ida")),
         ]
     )
     store.close()
@@ -294,6 +300,21 @@ def test_usage_is_summed_by_what_is_named(run: Run) -> None:
         ("grace", "2026-05-03"),
     ]
     assert (sums[0]["requests"], sums[0]["input_tokens"], sums[0]["list_cost"]) == (1, 1000, "0.0028")
+
+
+@pytest.mark.usefixtures("ledger")
+def test_usage_is_summed_and_chosen_by_tags_and_end_users(run: Run) -> None:
+    by_tag = run("usage", "--json", "--by", "user,tag:project").json
+    by_end_user = run("usage", "--json", "--by", "end_user").json
+
+    assert [(one["user_id"], one["tag:project"], one["requests"]) for one in by_tag] == [
+        ("ada", None, 2),
+        ("grace", "apollo", 1),
+    ]
+    assert [(one["end_user_id"], one["requests"]) for one in by_end_user] == [(None, 2), ("ida", 1)]
+    assert event_ids(run("usage", "--json", "--tag", "project=apollo")) == ["3"]
+    assert run("usage", "--json", "--tag", "project=a=b").json == []
+    assert run("usage", "--by", "tag:project").out.splitlines()[0].startswith("tag:project ")
 
 
 @pytest.mark.usefixtures("ledger")

@@ -21,7 +21,7 @@ import pytest
 from made_usage import LATER_COLUMNS, usage_record
 from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.adapters.sqlite_store import SqliteStore
-from openai_proxy.ports import Period, Spend, SpendQuestion, StoreError
+from openai_proxy.ports import GroupBy, Period, Spend, SpendQuestion, StoreError, Tag, TagValues
 
 ROOT = Path(__file__).parents[2]
 QUERIES = ROOT / "src" / "openai_proxy" / "queries" / "sqlite"
@@ -130,6 +130,15 @@ def test_a_ledger_of_an_older_version_is_read_as_it_is(older: Path) -> None:
     question = SpendQuestion(scope_kind="user", scope_name="ada", since=DAY.since, own_since=NOON)
     spend = ledger.spend([question], instance_id="instance-1", active_since=DAY.since)
     assert spend == Spend(amounts=(Decimal("0.0028"),), other_instances=0)
+
+
+def test_what_an_older_version_did_not_keep_is_no_group_and_nothing_to_choose_by(older: Path) -> None:
+    ledger = SqliteLedger(older)
+
+    unknown: tuple[GroupBy, ...] = ("end_user", TagValues("project"))
+    for by in unknown:
+        assert [total.group for total in ledger.totals(DAY, user_id=None, by=[by])] == [(None,)]
+    assert list(ledger.records(DAY, user_id=None, limit=None, tag=Tag("project", "apollo"))) == []
 
 
 def test_a_ledger_of_an_older_version_gets_what_it_lacks_and_goes_on(older: Path, store: SqliteStore) -> None:

@@ -17,7 +17,7 @@ from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
 
 from openai_proxy.adapters.bigquery_cells import Row, from_client
 from openai_proxy.adapters.bigquery_client import CALL_SECONDS, FAILURES, RETRY, LazyClient, store_error
-from openai_proxy.ports import GroupBy, Period, Spend, SpendQuestion, UnpricedUsage, UsageTotal
+from openai_proxy.ports import GroupBy, Period, Spend, SpendQuestion, Tag, TagValues, UnpricedUsage, UsageTotal
 
 _READ_RETRY = bigquery.DEFAULT_RETRY.with_delay(initial=0.2, maximum=2.0).with_timeout(20.0)
 _JOB_RETRY = DEFAULT_JOB_RETRY.with_timeout(20.0)
@@ -38,7 +38,9 @@ class BigQueryLedger:
         self._max_query_bytes = max_query_bytes
         self._client = LazyClient(project)
 
-    def records(self, period: Period, *, user_id: str | None, limit: int | None) -> Iterator[Row]:
+    def records(
+        self, period: Period, *, user_id: str | None, limit: int | None, tag: Tag | None = None
+    ) -> Iterator[Row]:
         """Final records of the period, newest first, a page at a time.
 
         Raises:
@@ -46,7 +48,7 @@ class BigQueryLedger:
         """
         of_user = bigquery.ScalarQueryParameter("user_id", "STRING", user_id)
         most = bigquery.ScalarQueryParameter("most", "INT64", _ALL if limit is None else limit)
-        return map(from_client, self._rows("records", period, of_user, most))
+        return map(from_client, self._rows("records", period, of_user, most, *_of_tag(tag)))
 
     def revisions(self, event_id: str, period: Period) -> Sequence[Row]:
         """All versions of one final record, oldest first; reads the partitions of the period.
@@ -57,15 +59,19 @@ class BigQueryLedger:
         of_event = bigquery.ScalarQueryParameter("event_id", "STRING", event_id)
         return [from_client(row) for row in self._rows("revisions", period, of_event)]
 
-    def totals(self, period: Period, *, user_id: str | None, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
+    def totals(
+        self, period: Period, *, user_id: str | None, by: Sequence[GroupBy], tag: Tag | None = None
+    ) -> Sequence[UsageTotal]:
         """Sums by the groups named, ordered by them.
 
         Raises:
             StoreError: the ledger cannot be read now.
         """
         of_user = bigquery.ScalarQueryParameter("user_id", "STRING", user_id)
-        groups = bigquery.ArrayQueryParameter("by", "STRING", list(by))
-        totals = [_total(row, by) for row in self._rows("totals", period, of_user, groups)]
+        groups = bigquery.ArrayQueryParameter("by", "STRING", [_group(name) for name in by])
+        path = _path(next((name.name for name in by if isinstance(name, TagValues)), None))
+        of_group = bigquery.ScalarQueryParameter("group_path", "STRING", path)
+        totals = [_total(row, by) for row in self._rows("totals", period, of_user, groups, of_group, *_of_tag(tag))]
         if not totals and not by:
             return [_total(dict.fromkeys(_SUMS, 0), by)]
         # None first, as in SQL; here, because the query does not know in which order the groups were named
@@ -167,4 +173,21 @@ _SUMS = (
 def _total(row: Row, by: Sequence[GroupBy]) -> UsageTotal:
     sums = {name: row[name] for name in _SUMS}
     sums["list_cost"] = format(Decimal(row["list_cost"]).normalize(), "f")
-    return UsageTotal(group=tuple(row[f"{name}_group"] for name in by), **sums)
+    return UsageTotal(group=tuple(row[f"{_group(name)}_group"] for name in by), **sums)
+
+
+def _group(name: GroupBy) -> str:
+    """What the query calls it."""
+    return "tag" if isinstance(name, TagValues) else name
+
+
+def _of_tag(tag: Tag | None) -> Sequence[bigquery.ScalarQueryParameter]:
+    return (
+        bigquery.ScalarQueryParameter("tag_path", "STRING", _path(tag.name if tag else None)),
+        bigquery.ScalarQueryParameter("tag_value", "STRING", tag.value if tag else None),
+    )
+
+
+def _path(tag_name: str | None) -> str:
+    """A JSONPath, which must be one even where it is not looked at."""
+    return "$" if tag_name is None else f"$.{tag_name}"

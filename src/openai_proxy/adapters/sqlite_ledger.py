@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -26,7 +26,17 @@ from openai_proxy.adapters.sqlite_table import (
     microseconds,
     time_of,
 )
-from openai_proxy.ports import GroupBy, Period, Spend, SpendQuestion, StoreError, UnpricedUsage, UsageTotal
+from openai_proxy.ports import (
+    GroupBy,
+    Period,
+    Spend,
+    SpendQuestion,
+    StoreError,
+    Tag,
+    TagValues,
+    UnpricedUsage,
+    UsageTotal,
+)
 
 _DAY = 86_400_000_000  # microseconds
 _TABLE, _REPLACED = "usage_records", "usage_record_revisions"
@@ -38,7 +48,9 @@ class SqliteLedger:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def records(self, period: Period, *, user_id: str | None, limit: int | None) -> Iterator[Row]:
+    def records(
+        self, period: Period, *, user_id: str | None, limit: int | None, tag: Tag | None = None
+    ) -> Iterator[Row]:
         """Final records of the period, newest first, one at a time from the file.
 
         Raises:
@@ -48,8 +60,9 @@ class SqliteLedger:
             present = columns(connection, _TABLE)
             if not present:
                 return
-            query = _query("records", user_id, columns=_list(present))
-            rows = connection.execute(query, _values(period, user_id) | {"most": -1 if limit is None else limit})
+            query = _query("records", columns=_list(present), of_user=_conditions(user_id, tag, present))
+            values = _values(period, user_id, tag) | {"most": -1 if limit is None else limit}
+            rows = connection.execute(query, values)
             yield from map(from_cells, rows)
 
     def revisions(self, event_id: str, period: Period) -> Sequence[Row]:
@@ -65,27 +78,31 @@ class SqliteLedger:
             for table in (_REPLACED, _TABLE):
                 present = columns(connection, table)
                 if present:
-                    query = _query("revisions", None, columns=_list(present), table=table)
+                    query = _query("revisions", columns=_list(present), table=table)
                     found += map(from_cells, connection.execute(query, values))
         return found
 
-    def totals(self, period: Period, *, user_id: str | None, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
+    def totals(
+        self, period: Period, *, user_id: str | None, by: Sequence[GroupBy], tag: Tag | None = None
+    ) -> Sequence[UsageTotal]:
         """Sums by the groups named, ordered by them.
 
         Raises:
             StoreError: the ledger cannot be read now.
         """
         keys = ", ".join(str(number + 1) for number in range(len(by)))
-        query = _query(
-            "totals",
-            user_id,
-            groups="".join(f"{_GROUPS[name]}, " for name in by),
-            grouping=f"GROUP BY {keys} ORDER BY {keys}" if by else "",
-        )
         with self._reading() as connection:
-            if not columns(connection, _TABLE):
+            present = columns(connection, _TABLE)
+            if not present:
                 return [] if by else [_total((), (0,) * _SUMS)]
-            rows = connection.execute(query, _values(period, user_id)).fetchall()
+            query = _query(
+                "totals",
+                groups="".join(f"{_group_of(name, present)}, " for name in by),
+                of_user=_conditions(user_id, tag, present),
+                grouping=f"GROUP BY {keys} ORDER BY {keys}" if by else "",
+            )
+            path = next((_path(name.name) for name in by if isinstance(name, TagValues)), None)
+            rows = connection.execute(query, _values(period, user_id, tag) | {"group_path": path}).fetchall()
         return [_total(_group(by, row), row[len(by) :]) for row in rows]
 
     def unpriced(self, period: Period) -> Sequence[UnpricedUsage]:
@@ -98,7 +115,7 @@ class SqliteLedger:
             if not columns(connection, _TABLE):
                 return []
             connection.row_factory = sqlite3.Row
-            rows = connection.execute(_query("unpriced", None), _values(period, None)).fetchall()
+            rows = connection.execute(_query("unpriced"), _values(period, None)).fetchall()
         times = ("first_time", "last_time")
         return [UnpricedUsage(**{**row, **{name: time_of(row[name]) for name in times}}) for row in rows]
 
@@ -112,8 +129,7 @@ class SqliteLedger:
             present = columns(connection, _TABLE)
             if not present:
                 return Spend(amounts=(Decimal(0),) * len(questions), other_instances=0)
-            # NULL: no program that knows budgets has written here yet
-            later = {name: name if name in present else "NULL" for name in ("reserved_cost", "instance_id")}
+            later = {name: _column(name, present) for name in ("reserved_cost", "instance_id")}
 
             def one(query: str, since: datetime, **values: Cell) -> int:
                 bound = {"since": microseconds(since), "instance_id": instance_id, **values}
@@ -123,14 +139,14 @@ class SqliteLedger:
             connection.execute("BEGIN")  # all of one moment
             amounts = [
                 one(
-                    _query("spend", None, of_scope=_OF_SCOPE[question.scope_kind], **later),
+                    _query("spend", of_scope=_OF_SCOPE[question.scope_kind], **later),
                     question.since,
                     name=question.scope_name,
                     own_since=microseconds(question.own_since),
                 )
                 for question in questions
             ]
-            others = one(_query("instances", None, **later), active_since)
+            others = one(_query("instances", **later), active_since)
         return Spend(amounts=tuple(map(amount_of, amounts)), other_instances=others)
 
     def check(self) -> None:
@@ -160,7 +176,7 @@ def _list(present: set[str]) -> str:
 
 # Questions
 
-_GROUPS: Mapping[GroupBy, str] = {
+_GROUPS: Mapping[str, str] = {
     "user": "user_id",
     "team": "team_id",
     "key": "key_id",
@@ -177,13 +193,34 @@ def _text_of(name: str) -> Template:
     return Template(resources.files("openai_proxy").joinpath("queries", "sqlite", f"{name}.sql").read_text("utf-8"))
 
 
-def _query(name: str, user_id: str | None, **parts: str) -> str:
+def _query(name: str, **parts: str) -> str:
     """A query of `queries/sqlite`; what is put in is fixed text of this module, every value is bound."""
-    return _text_of(name).substitute(parts, of_user="" if user_id is None else "AND user_id = :user_id")
+    return _text_of(name).substitute({"of_user": ""} | parts)
 
 
-def _values(period: Period, user_id: str | None) -> dict[str, Cell]:
-    return {"since": microseconds(period.since), "until": microseconds(period.until), "user_id": user_id}
+def _conditions(user_id: str | None, tag: Tag | None, present: Collection[str]) -> str:
+    of_tag = f"AND json_extract({_column('tags', present)}, :tag_path) = :tag_value"
+    return f"{'AND user_id = :user_id' if user_id is not None else ''} {of_tag if tag is not None else ''}"
+
+
+def _values(period: Period, user_id: str | None, tag: Tag | None = None) -> dict[str, Cell]:
+    values = {"since": microseconds(period.since), "until": microseconds(period.until), "user_id": user_id}
+    return values if tag is None else values | {"tag_path": _path(tag.name), "tag_value": tag.value}
+
+
+def _path(tag_name: str) -> str:
+    return f'$."{tag_name}"'
+
+
+def _column(name: str, present: Collection[str]) -> str:
+    """A column, or nothing where an older program has not made it yet."""
+    return name if name in present else "NULL"
+
+
+def _group_of(name: GroupBy, present: Collection[str]) -> str:
+    if isinstance(name, TagValues):
+        return f"json_extract({_column('tags', present)}, :group_path)"
+    return _column("end_user_id", present) if name == "end_user" else _GROUPS[name]
 
 
 def _group(by: Sequence[GroupBy], row: Sequence[Any]) -> tuple[str | None, ...]:

@@ -10,10 +10,13 @@ from typing import cast, get_args
 from openai_proxy import bootstrap
 from openai_proxy.commands.parsing import Arguments, Commands
 from openai_proxy.commands.places import settings
-from openai_proxy.local.usage_text import json_array, record_objects, table, total_objects
+from openai_proxy.events import TAG_NAME
+from openai_proxy.local.usage_text import TAG, json_array, record_objects, table, total_objects
 from openai_proxy.periods import parse_period
-from openai_proxy.ports import GroupBy, Period
+from openai_proxy.ports import GroupBy, Period, Tag, TagValues
 
+_GROUPS: tuple[str, ...] = get_args(get_args(GroupBy)[0])
+_KNOWN = f"{','.join(_GROUPS)},{TAG}NAME"
 _DEFAULT_GROUPS: tuple[GroupBy, ...] = ("user", "model")
 
 
@@ -23,7 +26,8 @@ def add_to(commands: Commands) -> None:
     usage = commands.add("usage", _usage, text, as_json=True)
     usage.add_argument("--user", help="only this user")
     add_period(usage)
-    usage.add_argument("--by", type=_groups, help=f"sum by one or more of {','.join(get_args(GroupBy))}")
+    usage.add_argument("--tag", type=_tag, metavar="NAME=VALUE", help="only what bears this tag")
+    usage.add_argument("--by", type=_groups, help=f"sum by one or more of {_KNOWN}")
 
 
 def add_period(command: argparse.ArgumentParser, *, required: bool = False) -> None:
@@ -49,15 +53,25 @@ def _usage(arguments: Arguments) -> int:
     ledger = bootstrap.usage_ledger(settings(arguments))
     by = arguments.by or (() if arguments.json else _DEFAULT_GROUPS)
     if by:
-        objects = total_objects(ledger.totals(period, user_id=arguments.user, by=by), by)
+        objects = total_objects(ledger.totals(period, user_id=arguments.user, by=by, tag=arguments.tag), by)
     else:
-        objects = record_objects(ledger.records(period, user_id=arguments.user, limit=None))
+        objects = record_objects(ledger.records(period, user_id=arguments.user, limit=None, tag=arguments.tag))
     sys.stdout.writelines(json_array(objects) if arguments.json else table(objects))
     return 0
 
 
 def _groups(text: str) -> tuple[GroupBy, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    if any(name not in get_args(GroupBy) for name in names) or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"expected some of {','.join(get_args(GroupBy))}, each once")
-    return cast("tuple[GroupBy, ...]", names)
+    names = [name.strip() for name in text.split(",")]
+    tags = [name.removeprefix(TAG) for name in names if name.startswith(TAG)]
+    fixed = [name for name in names if not name.startswith(TAG)]
+    known = all(name in _GROUPS for name in fixed) and all(map(TAG_NAME.fullmatch, tags))
+    if not known or len(tags) > 1 or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"expected some of {_KNOWN}, each once, and one tag at most")
+    return tuple(TagValues(name.removeprefix(TAG)) if name.startswith(TAG) else cast("GroupBy", name) for name in names)
+
+
+def _tag(text: str) -> Tag:
+    name, sign, value = text.partition("=")
+    if not sign or not TAG_NAME.fullmatch(name):
+        raise argparse.ArgumentTypeError("expected NAME=VALUE, as project=apollo")
+    return Tag(name, value)

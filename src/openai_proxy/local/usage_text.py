@@ -7,17 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from openai_proxy.ports import GroupBy, UsageTotal
+from openai_proxy.ports import GroupBy, TagValues, UsageTotal
 from openai_proxy.records import cell_to_json
 
-_NAMES: Mapping[GroupBy, str] = {
+_NAMES: Mapping[str, str] = {
     "user": "user_id",
     "team": "team_id",
     "key": "key_id",
     "model": "model",
     "operation": "operation_name",
     "day": "day",
+    "end_user": "end_user_id",
 }
+TAG = "tag:"
+"""Before a tag's name, where other groups can be named as well."""
 _SUMS = tuple(field.name for field in fields(UsageTotal) if field.name != "group")
 
 
@@ -30,8 +33,12 @@ def record_objects(records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, o
 def total_objects(totals: Iterable[UsageTotal], by: Sequence[GroupBy]) -> Iterator[dict[str, object]]:
     """Each sum as a JSON object, keyed by what it is grouped by and what is summed."""
     for total in totals:
-        group = {_NAMES[name]: value for name, value in zip(by, total.group, strict=True)}
+        group = {_name(one): value for one, value in zip(by, total.group, strict=True)}
         yield group | {name: getattr(total, name) for name in _SUMS}
+
+
+def _name(group: GroupBy) -> str:
+    return f"{TAG}{group.name}" if isinstance(group, TagValues) else _NAMES[group]
 
 
 def json_array(objects: Iterable[Mapping[str, object]]) -> Iterator[str]:

@@ -6,6 +6,8 @@ SELECT
   IF('model' IN UNNEST(@by), IFNULL(response_model, request_model), NULL) AS model_group,
   IF('operation' IN UNNEST(@by), operation_name, NULL) AS operation_group,
   IF('day' IN UNNEST(@by), FORMAT_TIMESTAMP('%F', event_time), NULL) AS day_group,
+  IF('end_user' IN UNNEST(@by), end_user_id, NULL) AS end_user_group,
+  IF('tag' IN UNNEST(@by), JSON_VALUE(tags, @group_path), NULL) AS tag_group,
   COUNT(*) AS requests,
   IFNULL(SUM(input_tokens), 0) AS input_tokens,
   IFNULL(SUM(cache_read_input_tokens), 0) AS cache_read_input_tokens,
@@ -17,5 +19,6 @@ SELECT
   COUNTIF(event_type = 'started') AS open,
   COUNTIF(error_type IS NOT NULL OR http_status_code >= 400) AS errors
 FROM `${usage}`(@since, @until)
-WHERE @user_id IS NULL OR user_id = @user_id
-GROUP BY user_group, team_group, key_group, model_group, operation_group, day_group
+WHERE (@user_id IS NULL OR user_id = @user_id)
+  AND (@tag_value IS NULL OR JSON_VALUE(tags, @tag_path) = @tag_value)
+GROUP BY user_group, team_group, key_group, model_group, operation_group, day_group, end_user_group, tag_group
