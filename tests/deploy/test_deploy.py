@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 
 from google_stub import FakeGoogle, Loopback, fake_google, gcloud_environ, loopback
+from openai_proxy.access_events import Editor, schema
+from openai_proxy.adapters.access_file import AccessFile
 from terraform_stub import ROOT, Stub, missing
 
 pytestmark = pytest.mark.skipif(bool(missing("gcloud", "make")), reason=missing("gcloud", "make"))
@@ -220,6 +222,51 @@ def test_the_access_file_goes_into_its_secret(world: World, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     assert world.loopback.versions[-1] == ("projects/acme-team/secrets/openai-proxy-access-file", text)
     assert "1 user" in done.stdout
+
+
+TABLE = "/bigquery/v2/projects/acme-team/datasets/openai_proxy/tables/access_events/insertAll"
+
+
+def test_the_ledger_is_told_of_it_and_of_what_the_command_line_changed(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "access.toml"
+    AccessFile(path).edit(lambda text: f"{text}[users.alice]\n", new="version = 1\n", editor=Editor("ada", "user add"))
+    before = len(world.loopback.inserted)
+
+    done = world.make("access", f"ACCESS_FILE={path}", OPENAI_PROXY_OPERATOR="grace@example.com")
+
+    assert done.returncode == 0, done.stderr
+    added, sent = world.loopback.inserted[before:]
+    assert (added[0], added[1]["user_id"], added[1]["operator"]) == (TABLE, "alice", "ada")
+    assert (sent[1]["operator"], sent[1]["action"]) == ("grace@example.com", "make access")
+    assert sent[1]["description"] == "sent to openai-proxy-access-file: 1 users"
+    assert set(added[1]) == set(sent[1]) == {column["name"] for column in schema()}
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["access.toml", "access.toml.lock"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (403, '{"error": {"message": "Permission bigquery.tables.updateData denied"}}'),
+        (200, '{"insertErrors": [{"index": 0, "errors": [{"message": "no such field: denied"}]}]}'),
+    ],
+)
+def test_the_file_is_sent_though_the_ledger_cannot_be_told_and_that_waits(
+    answer: tuple[int, str], world: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "access.toml"
+    path.write_text("version = 1\n")
+    world.loopback.insert_answer = answer
+    try:
+        done = world.make("access", f"ACCESS_FILE={path}")
+    finally:
+        world.loopback.insert_answer = (200, "{}")
+
+    assert done.returncode == 0, done.stderr
+    assert "the file was sent, but the ledger does not know what changed" in done.stderr
+    assert "denied" in done.stderr
+    before = len(world.loopback.inserted)
+    assert world.make("access", f"ACCESS_FILE={path}").returncode == 0
+    assert len(world.loopback.inserted) == before + 2
 
 
 @pytest.mark.parametrize(
