@@ -90,11 +90,11 @@ secret_name: Field = partial(text, _SECRET_NAME, "1 to 64 small letters, digits 
 
 def sha256(value: object) -> str:
     """A key's hash."""
+    if isinstance(value, str) and _SHA256.fullmatch(value):
+        return value
     if isinstance(value, str) and "sk-" in value:
         raise FieldError("expected the key's SHA-256, 64 hexadecimal digits; this looks like a key: revoke it")
-    if not isinstance(value, str) or not _SHA256.fullmatch(value):
-        raise FieldError(f"expected 64 hexadecimal digits in small letters, not {shown(value)}")
-    return value
+    raise FieldError(f"expected 64 hexadecimal digits in small letters, not {shown(value)}")
 
 
 def note(value: object) -> str:
@@ -113,6 +113,8 @@ def role(value: object) -> Role:
 
 def time(value: object) -> datetime:
     """A time with its zone, in UTC."""
+    if isinstance(value, datetime) and value.tzinfo is UTC:
+        return value
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise FieldError("expected a time with its zone and without quotes, as 2026-01-31T12:00:00Z")
     try:

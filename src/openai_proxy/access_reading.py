@@ -170,12 +170,10 @@ class _Reader:
             return {}
         found = {}
         for name, item in value.items():
-            field = known.get(name)
-            if field is None:
-                self._unknown((*path, name), known)
-                continue
             try:
-                found[name] = field(item)
+                found[name] = known[name](item)
+            except KeyError:
+                self._unknown((*path, name), known)
             except FieldError as error:
                 self.mistakes.append(((*path, name, *error.path), str(error)))
         return found
