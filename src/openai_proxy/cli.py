@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from openai_proxy import __version__
 from openai_proxy.access import AccessFileError
-from openai_proxy.commands import members, prices, serving, undelivered, usage
-from openai_proxy.commands.parsing import Arguments, Commands, complain, data_dir_option
+from openai_proxy.access_events import MalformedAccessEventError
+from openai_proxy.commands import access_files, access_keys, members, prices, serving, teams, undelivered, usage
+from openai_proxy.commands.parsing import Arguments, Commands, common_options, complain
 from openai_proxy.local import LocalError
 from openai_proxy.periods import PeriodError
 from openai_proxy.ports import QueueError, StoreError
@@ -21,6 +22,7 @@ from openai_proxy.toml_edits import EditError
 _EXPECTED_ERRORS = (
     LocalError,
     AccessFileError,
+    MalformedAccessEventError,
     EditError,
     SettingsError,
     PeriodError,
@@ -54,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="openai-proxy", description=__doc__, parents=[data_dir_option()])
+    parser = argparse.ArgumentParser(prog="openai-proxy", description=__doc__, parents=[common_options()])
     commands = Commands(parser)
-    for subject in (serving, members, usage, prices, undelivered):
+    for subject in (serving, members, access_keys, teams, access_files, usage, prices, undelivered):
         subject.add_to(commands)
     commands.add("version", _version, "Print the version")
     return parser

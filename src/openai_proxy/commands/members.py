@@ -1,139 +1,111 @@
-"""user and key: who may call."""
+"""user: who may call."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import re
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import get_args
+from datetime import UTC, datetime
 
-from openai_proxy.access import Access, Key, Role, User
-from openai_proxy.access_edits import NEW_FILE, add_user, issued_key, revoke_user, rotate_key
-from openai_proxy.adapters.access_file import AccessFile
+from openai_proxy.access_edits import add_user, revoke_user, set_user
+from openai_proxy.access_fields import ROLES
+from openai_proxy.access_reading import USER
+from openai_proxy.access_tables import Key, User
+from openai_proxy.commands.access_editing import current, edit, print_json, something
+from openai_proxy.commands.access_keys import add_key_options, issue_key
+from openai_proxy.commands.access_values import add_rules, add_unset, values
+from openai_proxy.commands.access_views import policy_object, policy_rows, user_object, user_row
 from openai_proxy.commands.parsing import Arguments, Commands
-from openai_proxy.commands.places import data_folder, existing_folder
-from openai_proxy.keys import key_hash, new_key, new_key_id
-from openai_proxy.local.data_folder import DataFolder
+from openai_proxy.commands.places import data_folder
 from openai_proxy.local.usage_text import table
-from openai_proxy.records import cell_to_json
+from openai_proxy.toml_edits import EditError
 
-_OVERLAP_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_FIELDS = tuple(name for name in USER if name not in {"keys", "revoked"})
+_FOR_FIRST = {"team", "role", "allow_user_name"}  # `add_user` takes these by name
 
 
 def add_to(commands: Commands) -> None:
     """Declare the commands."""
     users = commands.group("user", "Who may call")
-    add = users.add("add", _user_add, "Add a user and print their key, once", as_json=True)
-    add.add_argument("name")
-    add.add_argument("--team")
-    add.add_argument("--role", choices=get_args(Role), default="member", help="an admin sees everybody's usage")
-    add.add_argument("--allow-user-name", action="store_true", help="accept the plain name in place of a key")
-    users.add("list", _user_list, "List the users and their keys' names", as_json=True)
-    revoke = users.add("revoke", _user_revoke, "Make all of a user's keys open nothing")
+    add = users.add("add", _add, "Add a user and print their key, once", as_json=True)
+    change = users.add("set", _set, "Change what holds for a user", as_json=True)
+    for command in (add, change):
+        command.add_argument("name")
+        command.add_argument("--team")
+        command.add_argument("--role", choices=ROLES, help="a lead sees their team's usage, an admin everybody's")
+        for option, text in (
+            ("--allow-user-name", "accept the plain name in place of a key"),
+            ("--may-name-users", "a trusted application: it may say on whose behalf it calls"),
+        ):
+            command.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
+        add_rules(command)
+    add_key_options(add)
+    add_unset(change, (*_FIELDS, "revoked"))
+    users.add("list", _list, "List the users and their keys' names", as_json=True)
+    users.add("show", _show, "Show what holds for a user", as_json=True).add_argument("name")
+    revoke = users.add("revoke", _revoke, "Make all of a user's keys open nothing", as_json=True)
     revoke.add_argument("name")
 
-    keys = commands.group("key", "Keys of users")
-    rotate = keys.add("rotate", _key_rotate, "Give a user a new key and print it, once", as_json=True)
-    rotate.add_argument("name")
-    rotate.add_argument(
-        "--overlap", type=_overlap, default=timedelta(hours=24), help="how long the old key stays valid: 24h, 30m, 0s"
-    )
 
-
-def _user_add(arguments: Arguments) -> int:
-    folder = data_folder(arguments)
-    folder.make()
+def _add(arguments: Arguments) -> int:
+    data_folder(arguments).make()
+    said = values(arguments, _FIELDS)
 
     def add(text: str, key: Key) -> str:
-        options = {"team_id": arguments.team, "role": arguments.role, "allow_user_name": arguments.allow_user_name}
-        return add_user(text, arguments.name, key, **options)
+        return add_user(
+            text,
+            arguments.name,
+            key,
+            team_id=arguments.team,
+            role=arguments.role or "member",
+            allow_user_name=bool(arguments.allow_user_name),
+            values={name: value for name, value in said.items() if name not in _FOR_FIRST},
+        )
 
-    return _issue_key(folder, arguments, add)
+    return issue_key(arguments, add)
 
 
-def _key_rotate(arguments: Arguments) -> int:
-    def rotate(text: str, key: Key) -> str:
-        return rotate_key(text, arguments.name, key, overlap=arguments.overlap)
-
-    return _issue_key(existing_folder(arguments), arguments, rotate)
-
-
-def _issue_key(folder: DataFolder, arguments: Arguments, edit: Callable[[str, Key], str]) -> int:
-    key = new_key()
-    entry = issued_key(new_key_id(), key_hash(key), datetime.now(UTC))
-    AccessFile(folder.access_file).edit(lambda text: edit(text, entry), new=NEW_FILE)
+def _set(arguments: Arguments) -> int:
+    said = something(values(arguments, _FIELDS))
+    edit(arguments, lambda text: set_user(text, arguments.name, said))
     if arguments.json:
-        print(json.dumps({"user_id": arguments.name, "key_id": entry.key_id, "key": key}))
-    else:
-        print(f"User {arguments.name}, key {entry.key_id}; shown this once, since only its hash is kept:\n\n  {key}\n")
-        print("It is what an OpenAI SDK takes as api_key, or OPENAI_API_KEY. A running proxy knows it within 5 s.")
-    _remind_of_deployment(folder)
+        print_json(user_object(_user(arguments)))
     return 0
 
 
-def _user_revoke(arguments: Arguments) -> int:
-    folder = existing_folder(arguments)
-    AccessFile(folder.access_file).edit(lambda text: revoke_user(text, arguments.name), new=NEW_FILE)
-    print(f"User {arguments.name} is revoked; a running proxy refuses their keys within 5 s.")
-    _remind_of_deployment(folder)
-    return 0
-
-
-def _remind_of_deployment(folder: DataFolder) -> None:
-    """A deployment has a copy of the access file, in its secret; `terraform init` shows that there may be one."""
-    terraform = Path(os.environ.get("TERRAFORM_DIR") or Path(__file__).parents[3] / "terraform")
-    if (terraform / ".terraform").is_dir():
-        print(f"The deployment learns of it by: make access ACCESS_FILE={folder.access_file}", file=sys.stderr)
-
-
-def _user_list(arguments: Arguments) -> int:
-    file = AccessFile(existing_folder(arguments).access_file)
-    access = file.current() if file.exists() else Access.parse(NEW_FILE)
-    now = datetime.now(UTC)
+def _revoke(arguments: Arguments) -> int:
+    edit(arguments, lambda text: revoke_user(text, arguments.name), quiet=True)
     if arguments.json:
-        print(json.dumps([_user_object(user) for user in access.users.values()], indent=2))
+        print_json(user_object(_user(arguments)))
     else:
-        sys.stdout.writelines(table(_user_row(user, now) for user in access.users.values()))
+        print(f"User {arguments.name} is revoked; a running proxy refuses their keys within 5 s.")
     return 0
 
 
-def _user_object(user: User) -> dict[str, object]:
-    keys = [
-        {
-            "key_id": key.key_id,
-            "created_time": cell_to_json(key.created_time),
-            "expires_time": cell_to_json(key.expires_time),
-        }
-        for key in user.keys
-    ]
-    return {
-        "user_id": user.user_id,
-        "team_id": user.team_id,
-        "role": user.role,
-        "revoked": user.revoked,
-        "allow_user_name": user.allow_user_name,
-        "keys": keys,
-    }
+def _list(arguments: Arguments) -> int:
+    users = current(arguments).users.values()
+    if arguments.json:
+        print_json([user_object(user) for user in users])
+    else:
+        now = datetime.now(UTC)
+        sys.stdout.writelines(table(user_row(user, now) for user in users))
+    return 0
 
 
-def _user_row(user: User, now: datetime) -> dict[str, object]:
-    return {
-        "user": user.user_id,
-        "team": user.team_id,
-        "role": user.role,
-        "state": "revoked" if user.revoked else "valid",
-        "plain name": "accepted" if user.allow_user_name else "refused",
-        "keys": " ".join(key.key_id for key in user.keys if key.is_valid(now)) or None,
-    }
+def _show(arguments: Arguments) -> int:
+    access = current(arguments)
+    user = _user(arguments)
+    if arguments.json:
+        print_json(user_object(user) | {"policy": policy_object(access, user)})
+    else:
+        now = datetime.now(UTC)
+        sys.stdout.writelines(table([user_row(user, now)]))
+        print()
+        sys.stdout.writelines(table(policy_rows(access, user)))
+    return 0
 
 
-def _overlap(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)
-    if not match:
-        raise argparse.ArgumentTypeError("expected a number and s, m, h or d, as 24h")
-    return timedelta(**{_OVERLAP_UNITS[match[2]]: int(match[1])})
+def _user(arguments: Arguments) -> User:
+    user = current(arguments).users.get(arguments.name)
+    if user is None:
+        raise EditError(f"there is no user {arguments.name!r}; see: user list")
+    return user
