@@ -99,4 +99,4 @@ def _by_head(head: bytes, size: int) -> float | None:
 def _told(seconds: float | None) -> Decimal | None:
     if seconds is None or not 0 < seconds < _LONGEST_SECONDS:
         return None
-    return Decimal(seconds).quantize(Decimal("0.001"))
+    return Decimal(seconds).quantize(Decimal("0.001")) or None  # less than half a millisecond is no recording
