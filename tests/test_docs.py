@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from openai_proxy.access_reading import KEY, ORGANIZATION, RULES, TEAM, USER, mistakes
 from openai_proxy.endpoints import ENDPOINTS
 from openai_proxy.permissions import PERMISSIONS
 from openai_proxy.refused_families import REFUSED
@@ -67,3 +68,13 @@ def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)\)", document.read_text())
 
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_access_file_of_the_documents_is_a_good_one_with_every_field() -> None:
+    text = (ROOT / "docs" / "access.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+
+    assert mistakes(example) == ()
+    assert set(re.findall(r"^([a-z_0-9]+) = ", example, re.MULTILINE)) == {
+        *RULES, *ORGANIZATION, *TEAM, *KEY, *USER.keys() - {"keys"}, "version",
+    }  # fmt: skip
