@@ -16,6 +16,8 @@ from google.cloud import bigquery as google_bigquery
 
 from emulators import PROJECT, BigQueryEmulator, CloudLedger, cloud_ledger
 from made_usage import usage_record
+from openai_proxy.access_events import AccessEvent
+from openai_proxy.adapters.bigquery_access_log import BigQueryAccessLog
 from openai_proxy.adapters.bigquery_store import BigQueryStore
 from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit
 
@@ -65,13 +67,17 @@ def _searched(record: UsageRecord, searches: int, cost: str) -> UsageRecord:
 
 
 ADA, GRACE, LINUS = {"team_id": "research"}, {"team_id": "sales"}, {"team_id": None}
+APOLLO = {"project": "apollo", "stage": "test"}
+LEFT: dict[str, Any] = {"usage_source": "estimated", "client_disconnected": True}
 LATE = timedelta(minutes=5)
 ROWS = [
     _request("october", "2026-10-02", "ada", "gpt-4.1", "1.00", **ADA),
-    _request("large", "2026-11-02", "ada", "gpt-4.1", "1.50", **ADA),
-    _request("left", "2026-11-02", "ada", "gpt-4.1", "0.50", **ADA, usage_source="estimated", client_disconnected=True),
-    _searched(_request("grace", "2026-11-03", "grace", "gpt-5", "1.50", **GRACE), 50, "0.50"),
-    _request("new", "2026-11-03", "grace", "o-new", None, **GRACE, operation_name="responses"),
+    _request("large", "2026-11-02", "ada", "gpt-4.1", "1.50", **ADA, tags=APOLLO),
+    _request("left", "2026-11-02", "ada", "gpt-4.1", "0.50", **ADA, **LEFT, tags={"project": "gemini"}),
+    _searched(
+        _request("grace", "2026-11-03", "grace", "gpt-5", "1.50", **GRACE, tags=APOLLO, end_user_id="ida"), 50, "0.50"
+    ),
+    _request("new", "2026-11-03", "grace", "o-new", None, **GRACE, operation_name="responses", end_user_id="joan"),
     replace(
         _request("limited", "2026-11-03", "ada", "gpt-4.1", "0", **ADA, usage_source="none", response_model=None),
         tokens=TokenCounts(),
@@ -130,6 +136,8 @@ ANSWERS: dict[int, list[tuple[Any, ...]]] = {
         ("cache_read_tokens", Decimal(800), Decimal("0.70")),  # of 1.50, 0.50 and 1.50, and of the one without a price
         ("web_searches", Decimal(50), Decimal("0.50")),
     ],
+    12: [("apollo", 2, Decimal("3.50")), ("gemini", 1, Decimal("0.50")), (None, 3, Decimal(0))],
+    13: [("grace", "ida", 1, Decimal("2.00")), ("grace", "joan", 1, None)],
 }
 
 
@@ -168,8 +176,8 @@ def recent(bigquery: BigQueryEmulator) -> Iterator[CloudLedger]:
         yield made
 
 
-def test_the_page_has_the_eleven_questions() -> None:
-    assert sorted(QUERIES) == sorted(ANSWERS) == list(range(1, 12))
+def test_the_page_has_the_thirteen_questions() -> None:
+    assert sorted(QUERIES) == sorted(ANSWERS) == list(range(1, 14))
 
 
 @pytest.mark.parametrize("number", ANSWERS)
@@ -208,6 +216,28 @@ def test_the_page_shows_what_was_priced_again(ledger: CloudLedger) -> None:
     assert found[0] == ("large", 0, None, NO_PRICE.unpriced_reason)
     assert found[-1] == ("large", 1, Decimal("1.50"), None)
     assert {event_id for event_id, *_ in found} == {"large"}
+
+
+def test_the_page_shows_who_changed_who_may_call(ledger: CloudLedger, bigquery: BigQueryEmulator) -> None:
+    (query,) = re.findall(r"```sql\n([^`]*FROM openai_proxy.access_events[^`]*)```", PAGE)
+    added = AccessEvent(
+        event_id="c1-001",
+        event_time=datetime(2026, 11, 3, tzinfo=UTC),
+        operator="grace",
+        action="user add",
+        user_id="alice",
+        team_id=None,
+        description="alice: added",
+    )
+    sent = replace(added, event_id="c2", event_time=added.event_time + LATE, action="make access", user_id=None)
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("BIGQUERY_EMULATOR_HOST", bigquery.host)
+        with contextlib.closing(BigQueryAccessLog(PROJECT, ledger.dataset, insert_ids=False)) as log:
+            log.add([added, added, sent, replace(added, event_id="c3", user_id="bob")])
+
+    rows = ledger.query(query.replace("openai_proxy.access_events", "access_events"))
+
+    assert [(row["operator"], row["action"]) for row in rows] == [("grace", "user add"), ("grace", "make access")]
 
 
 def test_unit_costs_have_a_row_a_day_team_user_model_and_unit(recent: CloudLedger) -> None:

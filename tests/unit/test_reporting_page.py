@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from openai_proxy import access_events
 from openai_proxy.events import UsageEvent
 from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit, schema
 
@@ -121,6 +122,16 @@ def test_the_page_has_exactly_the_schemas_columns() -> None:
     assert [[cell.strip("|` ") for cell in line] for line in listed] == [
         [prefix + column["name"], column["type"], column["mode"].lower(), column["description"]]
         for prefix, column in columns
+    ]
+
+
+def test_the_page_has_the_columns_of_changes() -> None:
+    section = PAGE.partition("## Who changed who may call")[2].partition("## ")[0]
+    listed = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+
+    assert [[cell.strip("|` ") for cell in line] for line in listed] == [
+        [column["name"], column["type"], column["mode"].lower(), column["description"]]
+        for column in access_events.schema()
     ]
 
 
