@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from openai_proxy.access_edits import NEW_FILE, add_user, issued_key, rotate_key
+from openai_proxy.access_events import Editor
 from openai_proxy.adapters.access_file import AccessFile
 from openai_proxy.keys import key_hash, new_key, new_key_id
 
@@ -33,5 +34,5 @@ def demo_key(access_file: AccessFile, *, allow_user_name: bool) -> str | None:
         user = access_file.current().users.get(USER_ID)
         if user is None or user.revoked:
             return None
-    access_file.edit(add if first_start else rotate, new=NEW_FILE)
+    access_file.edit(add if first_start else rotate, new=NEW_FILE, editor=Editor("serve", "serve"))
     return key
