@@ -13,7 +13,7 @@ from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit
 
 LATER_COLUMNS = {
     *("tool_calls", "completion_window", "upstream_region", "units", "price_revision"),
-    *("instance_id", "reserved_cost", "budget_state", "tags", "end_user_id"),
+    *("instance_id", "reserved_cost", "budget_state", "tags", "end_user_id", "upstream_key"),
 }
 """What a ledger of the first version has not."""
 

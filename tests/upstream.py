@@ -4,7 +4,8 @@ Run it with `python tests/upstream.py --port 0 --port-file F --team-key KEY`. A 
 its `x-upstream-orders` header, or in its model's name after `+` (or as the whole name): see `Orders`. A JSON Patch in
 its `x-upstream-usage` header changes the object that tells the usage; what is billed stays as it was.
 `GET /__served` tells what was served (`?event_id=X`: that one), `POST /__reset` forgets it, `POST /__open` opens the
-gate that `gate` waits at, `POST /__step` lets one event pass of those that `step` holds.
+gate that `gate` waits at, `POST /__step` lets one event pass of those that `step` holds. `KEY.NAME` is a key too,
+of the project NAME.
 """
 
 from __future__ import annotations
@@ -78,13 +79,15 @@ class Upstream:
         return web.Response()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        kind, _, project = request.headers.get("authorization", "").partition(self._team_key)
         served = Served(
             number=len(self._served),
             event_id=request.headers.get("x-client-request-id"),
             method=request.method,
             path=request.path,
             query=request.rel_url.raw_query_string,
-            team_key=request.headers.get("authorization") == f"Bearer {self._team_key}",
+            team_key=kind == "Bearer " and (not project or project.startswith(".")),
+            project=project.removeprefix(".") or None,
             headers={
                 name.lower(): "the team's" if name.lower() == "authorization" else value
                 for name, value in request.headers.items()

@@ -60,7 +60,7 @@ class Served:
     `billed` is what OpenAI would put on the bill, in tokens; `units` is the rest of it, by the ledger's names of units:
     parts of these tokens that have a price of their own, and what is no token. `told`: the answer says so, in a way
     that can be read; where it does not, the ledger can estimate at best. `completed`: all was written; `ended`: that,
-    or the connection is gone.
+    or the connection is gone. `project` is None for the key that has no name.
     """
 
     number: int
@@ -70,6 +70,7 @@ class Served:
     query: str
     team_key: bool
     headers: Mapping[str, str]
+    project: str | None = None
     user: str | None = None
     model: str | None = None
     stream: bool = False

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from openai_proxy.adapters.access_file import AccessFile
+from openai_proxy.adapters.upstream_keys import UpstreamKeys
 from openai_proxy.events import UsageEvent
 from openai_proxy.proxy import Proxy
 from openai_proxy.settings import Settings
@@ -38,4 +39,9 @@ async def proxy(_request: Request) -> Response:
 @cache
 def _proxy() -> ASGIApp:
     settings = Settings.from_environ(os.environ)
-    return Proxy(settings, access=AccessFile(Path(settings.require("access_file"))), queue=_AcceptingQueue())
+    return Proxy(
+        settings,
+        access=AccessFile(Path(settings.require("access_file"))),
+        queue=_AcceptingQueue(),
+        upstream_key=UpstreamKeys(settings).key,
+    )

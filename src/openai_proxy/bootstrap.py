@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def proxy(environ: Mapping[str, str]) -> Proxy:
     """The proxy of this environment; it opens its connections when the first request needs them."""
     from openai_proxy.adapters.access_file import AccessFile
+    from openai_proxy.adapters.upstream_keys import UpstreamKeys
     from openai_proxy.proxy import Proxy
 
     settings = Settings.from_environ(environ)
@@ -26,16 +27,8 @@ def proxy(environ: Mapping[str, str]) -> Proxy:
         settings,
         access=AccessFile(Path(settings.require("access_file"))),
         queue=usage_queue(settings),
-        team_key=_team_key(settings),
+        upstream_key=UpstreamKeys(settings).key,
     )
-
-
-def _team_key(settings: Settings) -> Callable[[], str] | None:
-    if not settings.openai_api_key_file:
-        return None
-    from openai_proxy.adapters.secret_file import SecretFile
-
-    return SecretFile(Path(settings.openai_api_key_file), "OPENAI_API_KEY_FILE").current
 
 
 def usage_sink(environ: Mapping[str, str]) -> UsageSink:

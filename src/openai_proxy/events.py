@@ -42,7 +42,8 @@ class UsageEvent:
     sound, with `input_characters`. `tool_calls` is what we counted of an answer's output items (`tool_calls.py`),
     `completion_window` what a background request agreed to wait, `upstream_region` the data residency of its address.
     `reserved_cost` is the most that it was thought to cost, in USD, where a budget had to hold it. `tags` (at most
-    `MOST_TAGS`) and `end_user_id` are what a caller said; `instance_id` is the proxy's process.
+    `MOST_TAGS`) and `end_user_id` are what a caller said; `instance_id` is the proxy's process. `upstream_key` is the
+    name of the team's own key at OpenAI, by which the bill can be compared; None: the common one.
     """
 
     event_id: str
@@ -66,6 +67,7 @@ class UsageEvent:
     tool_calls: Mapping[str, Any] | None = None
     completion_window: str | None = None
     upstream_region: str | None = None
+    upstream_key: str | None = None
     instance_id: str | None = None
     reserved_cost: Decimal | None = None
     budget_state: BudgetState | None = None
@@ -240,6 +242,7 @@ _CHECKS: Mapping[str, _Check] = {
     "tool_calls": _nullable(_object),
     "completion_window": _nullable(_text),
     "upstream_region": _nullable(_text),
+    "upstream_key": _nullable(_identifier),
     "instance_id": _nullable(_identifier),
     "reserved_cost": _nullable(_amount),
     "budget_state": _nullable(_one_of("checked", "unreachable")),

@@ -50,7 +50,7 @@ class Upstream:
 
     session: aiohttp.ClientSession
     settings: Settings
-    team_key: Callable[[], str]
+    upstream_key: Callable[[str | None], str]
     accept: Callable[[UsageEvent], Awaitable[None]]
     drains: asyncio.Semaphore
 
@@ -159,9 +159,8 @@ class Exchange:
 
     async def _forward(self) -> None:
         outcome, settings = self._outcome, self._upstream.settings
-        headers = header_rules.for_upstream(
-            self._client.headers, api_key=self._upstream.team_key(), request_id=self._client.request_id
-        )
+        api_key = self._upstream.upstream_key(self._caller.policy.upstream_key)
+        headers = header_rules.for_upstream(self._client.headers, api_key=api_key, request_id=self._client.request_id)
         query = f"?{self._client.query}" if self._client.query else ""
         url = URL(f"{settings.openai_base_url}{self._route.upstream_path}{query}", encoded=True)
         asked = time.perf_counter()

@@ -10,7 +10,6 @@ import json
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 
 import aiohttp
 
@@ -37,7 +36,10 @@ _ACCEPT_TRIES = 2
 
 
 class Proxy:
-    """All requests of one process. `team_key` gives the team's key at each use; without it, the setting does."""
+    """All requests of one process.
+
+    `upstream_key` gives OpenAI's key of a name, or the common one for None, at each use; `SecretError`: there is none.
+    """
 
     def __init__(
         self,
@@ -45,9 +47,9 @@ class Proxy:
         *,
         access: AccessSource,
         queue: UsageQueue,
-        team_key: Callable[[], str] | None = None,
+        upstream_key: Callable[[str | None], str],
     ) -> None:
-        self._team_key = team_key or partial(str, settings.require("openai_api_key"))
+        self._upstream_key = upstream_key
         self._settings = settings
         self._access = access
         self._queue = queue
@@ -114,7 +116,7 @@ class Proxy:
             await client.refuse(route)
             return
         try:
-            self._team_key()
+            self._upstream_key(caller.policy.upstream_key)
         except SecretError as error:
             log("ERROR", "the team's key cannot be had, so nothing goes to OpenAI", error=str(error))
             await client.refuse(refusals.NO_TEAM_KEY)
@@ -148,7 +150,7 @@ class Proxy:
                     max_field_size=_LARGEST_HEADER,
                 ),
                 settings=self._settings,
-                team_key=self._team_key,
+                upstream_key=self._upstream_key,
                 accept=self._accept,
                 drains=asyncio.Semaphore(self._settings.max_drains),
             )

@@ -24,6 +24,7 @@ class Settings:
 
     openai_api_key: str | None = None
     openai_api_key_file: str | None = None
+    upstream_keys_dir: str | None = None
     openai_base_url: str = "https://api.openai.com/v1"
     access_file: str | None = None
     usage_queue_url: str | None = None

@@ -91,8 +91,11 @@ def test_the_teams_key_comes_from_its_file_when_there_is_one(tmp_path: Path) -> 
     file.write_text("sk-of-the-file\n")
     environ = {"ACCESS_FILE": "access.toml", "USAGE_QUEUE_URL": SQLITE, "OPENAI_API_KEY": "sk-of-the-variable"}
 
-    assert bootstrap.proxy(environ)._team_key() == "sk-of-the-variable"  # noqa: SLF001 - what it would send
-    assert bootstrap.proxy(environ | {"OPENAI_API_KEY_FILE": str(file)})._team_key() == "sk-of-the-file"  # noqa: SLF001 - same
+    def key(**more: str) -> str:
+        return bootstrap.proxy(environ | more)._upstream_key(None)  # noqa: SLF001 - what it would send
+
+    assert key() == "sk-of-the-variable"
+    assert key(OPENAI_API_KEY_FILE=str(file)) == "sk-of-the-file"
 
 
 def test_without_any_key_there_is_no_proxy() -> None:

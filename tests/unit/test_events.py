@@ -34,6 +34,7 @@ EVENT = UsageEvent(
     tool_calls={"file_searches": 1},
     completion_window="2h",
     upstream_region="eu",
+    upstream_key="research",
     instance_id="i1",
     reserved_cost=Decimal("0.000000001"),
     budget_state="checked",
@@ -87,7 +88,7 @@ def test_fields_that_have_a_default_may_be_missing() -> None:
 def test_events_of_version_1_are_still_read() -> None:
     added = {
         "tool_calls", "completion_window", "upstream_region", "instance_id", "reserved_cost", "budget_state", "tags",
-        "end_user_id",
+        "end_user_id", "upstream_key",
     }  # fmt: skip
     old = {name: value for name, value in json.loads(EVENT.to_json()).items() if name not in added}
 
@@ -107,6 +108,7 @@ def _defaulted() -> set[str]:
         "tool_calls",
         "completion_window",
         "upstream_region",
+        "upstream_key",
         "instance_id",
         "reserved_cost",
         "budget_state",
@@ -146,6 +148,7 @@ for _ in range(30_000):
         ("reserved_cost", "1e3"),
         ("reserved_cost", "0.0000000001"),
         ("budget_state", "fine"),
+        ("upstream_key", "../x"),
         ("tags", {"Project": "a"}),
         ("tags", {"project": ""}),
         ("tags", {"project": "a\n"}),

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ from yarl import URL
 
 from openai_proxy.access import Access, AccessFileError
 from openai_proxy.access_reading import mistakes
+from openai_proxy.adapters.upstream_keys import UpstreamKeys
 from openai_proxy.events import UsageEvent
 from openai_proxy.keys import new_key
 from openai_proxy.ports import QueueError
@@ -178,7 +180,7 @@ async def staged(handler: Handler, moments: list[str], **options: Any) -> AsyncI
     queue, access = QueueDouble(moments), AccessDouble()
     async with upstream(handler) as base:
         settings = Settings(**{"openai_api_key": "sk-team", "openai_base_url": f"{base}/v1", **options})
-        proxy = Proxy(settings, access=access, queue=queue)
+        proxy = Proxy(settings, access=access, queue=queue, upstream_key=UpstreamKeys(settings).key)
         config = uvicorn.Config(proxy, port=0, lifespan="off", log_config=None, loop="asyncio", access_log=False)
         config.load()
         server = uvicorn.Server(config)
@@ -398,6 +400,22 @@ def test_the_root_leads_to_the_page() -> None:
             assert (response.status, response.headers["location"]) == (302, "/log")
 
     play(scene)
+
+
+def test_a_caller_whose_teams_own_key_cannot_be_had_is_not_served_on_the_common_one(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[Any] = []
+
+    async def scene(stage: Stage) -> None:
+        stage.access.text = f'{ACCESS}\n[teams.research]\nupstream_key = "lost"\n'
+        async with stage.call() as response:
+            assert response.status == 503
+            assert (await response.json())["error"]["code"] == "team_key_unreadable"
+        assert (stage.queue.events, seen) == ([], [])
+
+    play(scene, answering(seen=seen), upstream_keys_dir=str(tmp_path))
+    assert "upstream_key 'lost': " in capfd.readouterr().err
 
 
 def test_without_an_access_file_nobody_is_let_in(capfd: pytest.CaptureFixture[str]) -> None:

@@ -84,7 +84,7 @@ def test_a_file_without_a_secret_is_one_clear_error_that_does_not_quote_it(
     with pytest.raises(SecretError, match=says) as caught:
         SecretFile(path, "OPENAI_API_KEY_FILE").current()
 
-    assert str(caught.value).startswith(f"OPENAI_API_KEY_FILE={path} cannot be used")
+    assert str(caught.value).startswith(f"OPENAI_API_KEY_FILE {path} cannot be used")
     assert "two" not in str(caught.value)
     assert "schl" not in str(caught.value)
 

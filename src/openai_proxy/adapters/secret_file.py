@@ -54,4 +54,4 @@ class SecretFile:
         said: object = error.strerror if isinstance(error, OSError) else error
         if isinstance(error, UnicodeError):  # its text quotes the bytes
             said = "it is not ASCII"
-        return f"{self._name}={self._path} cannot be used: {said}; put the secret there, alone"
+        return f"{self._name} {self._path} cannot be used: {said}; put the secret there, alone"

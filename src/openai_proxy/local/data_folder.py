@@ -26,6 +26,7 @@ class DataFolder:
         self.access_file = self.path / "access.toml"
         self.queue_file = self.path / "queue.sqlite3"
         self.ledger_file = self.path / "ledger.sqlite3"
+        self.upstream_keys = self.path / "upstream_keys"
         self._secret_file = self.path / "session_secret"
 
     def make(self) -> None:

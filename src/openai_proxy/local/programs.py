@@ -70,13 +70,14 @@ def programs(plan: Plan) -> tuple[Program, ...]:
     return tuple(started)
 
 
-_UPSTREAM = ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL")
+_UPSTREAM = ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL", "UPSTREAM_KEYS_DIR")
 
 
 def _upstream(plan: Plan) -> dict[str, str]:
     if plan.upstream_port is not None:
         return {"OPENAI_API_KEY": DEMO_KEY, "OPENAI_BASE_URL": f"http://{LOOPBACK}:{plan.upstream_port}/v1"}
-    return {name: plan.environ[name] for name in _UPSTREAM if name in plan.environ}
+    own_keys = {"UPSTREAM_KEYS_DIR": str(plan.folder.upstream_keys)}
+    return own_keys | {name: plan.environ[name] for name in _UPSTREAM if plan.environ.get(name)}
 
 
 def _function(plan: Plan, name: str, host: str, port: int, own: dict[str, str]) -> Program:
