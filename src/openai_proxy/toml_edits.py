@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import tomlkit
+from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Item
 
 from openai_proxy.toml_positions import Path
@@ -41,17 +42,19 @@ def set_values(text: str, path: Path, values: Mapping[str, object]) -> str:
         EditError: a line inside a value looks like a header.
     """
 
-    def change(table: Any) -> None:  # noqa: ANN401 - tomlkit's containers
-        for name, value in values.items():
+    def setting(name: str, value: object) -> _Change:
+        def change(table: Any) -> None:  # noqa: ANN401 - tomlkit's containers
             if value is not None:
                 table[name] = _item(value)
             elif name in table:
                 del table[name]
 
+        return change
+
     sections = _cut(text)
     number = _holder(sections, path)
     if number is not None:
-        return _changed(sections, number, path, change)
+        return _changed(sections, number, path, *(setting(name, value) for name, value in values.items()))
     if not any(_within(section, path) for section in sections):
         raise KeyError(*path)
     # It has only tables of its own, and no header
@@ -183,15 +186,20 @@ def _inside(section: _Section, path: Path) -> Path:
     return (*own, *path[len(own) :])
 
 
-def _changed(sections: list[_Section], number: int, path: Path, change: _Change) -> str:
+def _changed(sections: list[_Section], number: int, path: Path, *changes: _Change) -> str:
     """The whole text after one section's table at this path was changed."""
     head, tail = _parted(sections[number].text)
-    document = tomlkit.parse(head)
-    table: Any = document
-    for part in _inside(sections[number], path):
-        table = table[part]
-    change(table)
-    return _with(sections, number, tomlkit.dumps(document) + tail)
+    for change in changes:  # each in a new document: tomlkit 0.15 loses count of dotted keys when two are deleted
+        try:
+            document = tomlkit.parse(head)
+            table: Any = document
+            for part in _inside(sections[number], path):
+                table = table[part]
+            change(table)
+            head = tomlkit.dumps(document)
+        except TOMLKitError:
+            raise EditError("this is written in a form that tomlkit cannot edit: change it by hand") from None
+    return _with(sections, number, head + tail)
 
 
 def _with(sections: list[_Section], number: int, text: str) -> str:

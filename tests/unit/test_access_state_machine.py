@@ -296,9 +296,6 @@ AccessMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=
 TestAccessOverTime = AccessMachine.TestCase
 
 
-@pytest.mark.xfail(
-    raises=KeyError, reason="tomlkit 0.15.2 loses count of dotted keys when two are deleted", strict=True
-)
 def test_two_fields_are_unset_where_they_are_dotted_keys() -> None:
     text = 'version = 1\nusers.ada.role = "lead"\nusers.ada.models = ["a"]\nusers.ada.revoked = true\n'
 

@@ -97,6 +97,13 @@ def test_what_stands_in_one_value_is_changed_there() -> None:
     }
 
 
+def test_values_under_dotted_names_are_set_and_taken_away() -> None:
+    text = 'users.ada.role = "lead" # c\nusers.ada.team = "x"\nusers.ada.models = []\n'
+
+    edited = set_values(text, ("users", "ada"), {"role": None, "team": None, "revoked": True})
+    assert tomllib.loads(edited) == {"users": {"ada": {"models": [], "revoked": True}}}
+
+
 def test_a_table_that_is_only_a_list_gets_a_header_of_its_own() -> None:
     text = set_values('[[users.ada.keys]]\nid = "a"\n', ("users", "ada"), {"revoked": True, "team": None})
 
