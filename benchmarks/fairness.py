@@ -134,9 +134,9 @@ def _terminated(_number: int, _frame: object) -> None:
 def main() -> int:
     """Measure, print, stop everything."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rate", type=int, default=20, help="requests of the quiet user in a second")
-    parser.add_argument("--count", type=int, default=300, help="requests of the quiet user in a round")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rate", type=int, default=40, help="requests of the quiet user in a second")
+    parser.add_argument("--count", type=int, default=200, help="requests of the quiet user in a round")
     parser.add_argument("--floods", type=int, default=len(_FLOODS), help="only so many of them")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminated)

@@ -2,8 +2,8 @@
 
 The proxy is one process on one core. Work that waits for that core waits behind all work that came before it, whoever
 it was for; what keeps another's request fast is a core that is not busy all the time. So, while several users ask,
-those who ask more than now and then begin one after the other, user by user, and only as fast as leaves a part of the
-core idle. Only beginnings wait: a request that OpenAI works on holds nothing, and any number of them may.
+those who ask the most begin one after the other, user by user, and only as fast as leaves a part of the core idle.
+Only beginnings wait: a request that OpenAI works on holds nothing, and any number of them may.
 `benchmarks/fairness.py` measures it.
 """
 
@@ -13,11 +13,14 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import exp2, inf
 
 _TICK_SECONDS = 0.001  # between two beginnings of those who wait; uvloop's timers know whole milliseconds
-_BUSIEST = 0.6  # the part of one core's time that may be used up before they wait longer
+_BUSIEST = 0.5  # the part of one core's time that may be used up before they wait longer
 _CREDIT_SECONDS = 0.005  # of the core's time that can be saved up, or owed
 _QUIET_SECONDS = 0.02  # who began nothing for so long does not wait
+_HALF_LIFE_SECONDS = 1.0  # of a beginning, in the count of who asks how often
 _LONGEST_SECONDS = 0.025  # between two beginnings, however busy: what is already going on must not starve them
 _TOGETHER_SECONDS = 60.0  # for so long after another user's request, a user is not alone
 
@@ -31,7 +34,8 @@ class Turns:
         self._work = work
         self._clock = clock
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
-        self._begun: dict[str, float] = {}  # when each user last began something: as many as the access file has users
+        self._begun: dict[str, _Begun] = {}  # as many as the access file has users
+        self._loudest = _Begun()
         self._latest_user: str | None = None
         self._together_until = 0.0
         self._owed = 0.0  # work beyond the part that may be used, in seconds
@@ -46,10 +50,8 @@ class Turns:
                 self._together_until = now + _TOGETHER_SECONDS
             self._latest_user = user_id
         waiting = self._waiting.get(user_id)
-        if waiting is None and (
-            now >= self._together_until or now - self._begun.get(user_id, -_QUIET_SECONDS) >= _QUIET_SECONDS
-        ):
-            self._begun[user_id] = now
+        if waiting is None and (now >= self._together_until or self._is_quiet(user_id, now)):
+            self._begin(user_id, now)
             return
         if not self._waiting:
             self._released, self._seen = now, (now, self._work())
@@ -78,5 +80,28 @@ class Turns:
                 self._waiting[user_id] = turns
             if not turn.done():  # its request may have been given up
                 turn.set_result(None)
-                self._begun[user_id] = self._released = now
+                self._begin(user_id, now)
+                self._released = now
                 return
+
+    def _begin(self, user_id: str, now: float) -> None:
+        begun = self._begun.setdefault(user_id, _Begun())
+        begun.often, begun.latest = begun.how_often(now) + 1, now
+        if begun.often >= self._loudest.how_often(now):
+            self._loudest = begun
+
+    def _is_quiet(self, user_id: str, now: float) -> bool:
+        """Whether they began nothing for a while, or half as often as another at most."""
+        begun = self._begun.setdefault(user_id, _Begun())
+        return now - begun.latest >= _QUIET_SECONDS or 2 * begun.how_often(now) <= self._loudest.how_often(now)
+
+
+@dataclass(slots=True)
+class _Begun:
+    """How often a user began something lately, and when the latest."""
+
+    often: float = 0.0
+    latest: float = -inf
+
+    def how_often(self, now: float) -> float:
+        return self.often * exp2((self.latest - now) / _HALF_LIFE_SECONDS)

@@ -76,6 +76,23 @@ def test_who_asks_now_and_then_does_not_wait_behind_a_flood() -> None:
     run(scene)
 
 
+def test_who_asks_often_but_half_as_often_as_a_flood_does_not_wait() -> None:
+    async def scene() -> None:
+        clock = Clock()
+        turns, begun = idle(clock), Begun()
+        flood = await waiting(turns, begun, "steady", *["loud"] * 100)
+        await asyncio.gather(*flood)
+        clock.now += 0.01
+        begun.clear()
+        tasks = await waiting(turns, begun, "loud", *["steady"] * 10)
+
+        assert begun == ["steady"] * 10
+        await asyncio.gather(*tasks)
+        assert begun == [*["steady"] * 10, "loud"]
+
+    run(scene)
+
+
 def test_those_who_wait_begin_user_by_user() -> None:
     async def scene() -> None:
         turns, begun = idle(), Begun()
