@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from openai_proxy.access_events import AccessEvent
-from openai_proxy.events import UsageEvent, UsageSource
+from openai_proxy.events import TAG_NAME, TAG_VALUE, UsageEvent, UsageSource
 from openai_proxy.records import UsageRecord
 
 
@@ -109,6 +109,15 @@ class Tag:
 
     name: str
     value: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
+
+    @classmethod
+    def parse(cls, text: str) -> Tag | None:
+        """The tag that `NAME=VALUE` stands for; None where it stands for none."""
+        name, _, value = text.partition("=")
+        return cls(name, value) if TAG_NAME.fullmatch(name) and TAG_VALUE.fullmatch(value) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,16 +62,15 @@ def _usage(arguments: Arguments) -> int:
 
 def _groups(text: str) -> tuple[GroupBy, ...]:
     names = [name.strip() for name in text.split(",")]
-    tags = [name.removeprefix(TAG) for name in names if name.startswith(TAG)]
-    fixed = [name for name in names if not name.startswith(TAG)]
-    known = all(name in _GROUPS for name in fixed) and all(map(TAG_NAME.fullmatch, tags))
+    tags = [name for name in names if name.startswith(TAG)]
+    known = all(name in _GROUPS or (name in tags and TAG_NAME.fullmatch(name.removeprefix(TAG))) for name in names)
     if not known or len(tags) > 1 or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"expected some of {_KNOWN}, each once, and one tag at most")
-    return tuple(TagValues(name.removeprefix(TAG)) if name.startswith(TAG) else cast("GroupBy", name) for name in names)
+    return tuple(TagValues(name.removeprefix(TAG)) if name in tags else cast("GroupBy", name) for name in names)
 
 
 def _tag(text: str) -> Tag:
-    name, sign, value = text.partition("=")
-    if not sign or not TAG_NAME.fullmatch(name):
+    tag = Tag.parse(text)
+    if tag is None:
         raise argparse.ArgumentTypeError("expected NAME=VALUE, as project=apollo")
-    return Tag(name, value)
+    return tag
