@@ -61,11 +61,13 @@ def _question(request: flask.Request) -> Question:
         base_url=f"{scheme}://{headers.get('X-Forwarded-Host') or headers.get('Host', '')}",
         query=request.args.to_dict(),
         form=request.form.to_dict(),
+        json=request.get_json(silent=True),
         accept=headers.get("Accept", ""),
         authorization=headers.get("Authorization"),
         session=request.cookies.get(COOKIE),
         origin=headers.get("Origin"),
         fetch_site=headers.get("Sec-Fetch-Site"),
+        is_relayed="X-Forwarded-Host" in headers,
     )
 
 

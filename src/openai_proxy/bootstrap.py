@@ -49,6 +49,7 @@ def log_view(environ: Mapping[str, str]) -> LogView:
         usage_ledger(settings),
         AccessFile(Path(settings.require("access_file"))),
         session_secret=settings.require("session_secret"),
+        token=settings.log_view_token,
         demo_upstream=settings.demo_upstream,
     )
 

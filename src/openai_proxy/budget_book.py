@@ -59,9 +59,9 @@ class Spacing:
     one account.
     """
 
-    instances: int = 1
-    pipeline: float = 5.0
-    floor: float = 2.0
+    instances: int
+    pipeline: float
+    floor: float
 
     @property
     def fresh(self) -> float:
@@ -135,6 +135,18 @@ class BudgetBook:
             return AskFirst(tuple(dict.fromkeys(doubtful)))
         return self._hold(tuple(dict.fromkeys(entries)), amount, clock)
 
+    def reserve_blindly(
+        self, budgets: Iterable[Budget], amount: Decimal, *, now: datetime, clock: float
+    ) -> Reservation | Exceeded:
+        """As `reserve`, where the ledger cannot be asked: by what is known of it, however little that is."""
+        entries = []
+        for budget in budgets:
+            entry = self._entry(budget.account(now), now, clock)
+            if entry.others + entry.own + amount > budget.amount:
+                return Exceeded(budget, entry.others + entry.own, budget.resets(now))
+            entries.append(entry)
+        return self._hold(tuple(dict.fromkeys(entries)), amount, clock)
+
     def settle(self, reservation: Reservation, cost: Decimal) -> None:
         """Replace what was held by what it came to."""
         for entry in reservation.entries:
@@ -193,11 +205,10 @@ class BudgetBook:
             return arrived - entry.asked <= oldest
         unseen = entry.since(clock - self._spacing.unseen)
         largest = max(entry.largest, amount)
-        if unseen + amount > max(_AT_A_TIME * largest, (room + unseen) / self._parts(entry, clock)):
-            return False
+        is_little = unseen + amount <= _AT_A_TIME * largest
         if clock - entry.asked <= self._spacing.fresh:
-            return True
-        return clock - entry.asked <= oldest and entry.since(entry.asked) + amount <= largest
+            return is_little or unseen + amount <= (room + unseen) / self._parts(entry, clock)
+        return is_little and clock - entry.asked <= oldest and entry.since(entry.asked) + amount <= largest
 
     def _oldest(self, room: Decimal, amount: Decimal) -> float:
         """How old a view may be: the nearer the limit, the younger."""
@@ -206,7 +217,7 @@ class BudgetBook:
 
     def _parts(self, entry: _Entry, clock: float) -> int:
         """Into how many parts what remains is divided, so that all take less than there is."""
-        known = self._known_since is not None and clock - self._known_since > self._spacing.unseen
+        known = self._known_since is not None and clock - self._known_since > 2 * self._spacing.unseen
         if known:
             return _PARTS_OF_KNOWN * entry.instances
         return _PARTS_OF_NEW * max(entry.instances, self._spacing.instances)

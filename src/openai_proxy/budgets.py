@@ -10,6 +10,7 @@ from typing import Literal
 from openai_proxy.ports import Period
 
 BudgetPeriod = Literal["day", "week", "month", "total"]
+ScopeKind = Literal["user", "team", "organization"]
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _END = datetime(9999, 1, 1, tzinfo=UTC)
@@ -19,7 +20,7 @@ _END = datetime(9999, 1, 1, tzinfo=UTC)
 class Scope:
     """Whose spending is counted together; the organization's name is empty."""
 
-    kind: Literal["user", "team", "organization"]
+    kind: ScopeKind
     name: str
 
 

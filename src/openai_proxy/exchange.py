@@ -15,14 +15,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import aiohttp
 from yarl import URL
 
-from openai_proxy import attribution, refusals
 from openai_proxy import headers as header_rules
+from openai_proxy import refusals
 from openai_proxy.access import Caller
+from openai_proxy.budget_guard import BudgetGuard
+from openai_proxy.budgeted_request import BudgetedRequest
 from openai_proxy.chat_stream import UnaskedUsageFilter
 from openai_proxy.client import Client
 from openai_proxy.decoding import Decoder
@@ -32,10 +33,10 @@ from openai_proxy.metering import EVENT_STREAM, Meter, NoMeter, meter_for
 from openai_proxy.outcome import Outcome
 from openai_proxy.refusals import Refusal
 from openai_proxy.settings import Settings
+from openai_proxy.started_event import started_event
 from openai_proxy.upload import Upload, UploadStoppedError
 
 _LONGEST_REQUEST_ID = 256
-_MOST_RETRIES = 1000
 _AFTERMATH_SECONDS = 1.0  # for the end of an answer whose usage is known, so that its connection can be used again
 _CODINGS = {"gzip", "x-gzip", "deflate"}
 
@@ -45,7 +46,7 @@ class Upstream:
     """Where requests go, and with what.
 
     `accept` returns when an event is safe, and never raises. `drains` has a place for each answer that may be read on
-    for a client that left.
+    for a client that left. `instance_id` is this process.
     """
 
     session: aiohttp.ClientSession
@@ -53,6 +54,8 @@ class Upstream:
     upstream_key: Callable[[str | None], str]
     accept: Callable[[UsageEvent], Awaitable[None]]
     drains: asyncio.Semaphore
+    budgets: BudgetGuard
+    instance_id: str
 
 
 class Exchange:
@@ -65,7 +68,12 @@ class Exchange:
         self._upstream = upstream
         self._outcome = Outcome(metering=route.endpoint.metering, may_name_users=caller.policy.may_name_users)
         self._upload = Upload(client, caller, route.endpoint, self._outcome)
+        self._budget = BudgetedRequest(
+            upstream.budgets, caller.policy.budgets, route.endpoint.metering, upstream.settings
+        )
         self._started: UsageEvent  # set by run()
+        self._watching: asyncio.Task[None]  # set by run()
+        self._is_refused = False  # for want of room in a budget, when its body had begun to go upstream
         self._finished = False
         self._deadline: float | None = None
         self._patience: asyncio.Timeout | None = None  # set while it may be rescheduled
@@ -77,18 +85,21 @@ class Exchange:
         """Serve the request.
 
         Raises:
-            ClientGoneError: the client left before its body was read; nothing went upstream.
+            ClientGoneError: the client left before its body was read, or let in; nothing went upstream.
         """
         if refusal := await self._upload.begin():
             await self._client.refuse(refusal)
             return
-        self._started = self._begun()
-        watch = asyncio.create_task(self._watch())
+        self._watching = asyncio.create_task(self._watch())
         try:
-            await self._upstream.accept(self._started)
+            if self._budget.counts and not self._client.body_ended:
+                self._started, self._upload.before_end = self._begun(), self._admit  # its cost is known no sooner
+            elif refusal := await self._admit():
+                await self._client.refuse(refusal)
+                return
             await (self._finish() if self._outcome.client_left else self._forward_patiently())
         finally:
-            watch.cancel()
+            self._watching.cancel()
             if self._draining:
                 self._upstream.drains.release()
 
@@ -101,28 +112,29 @@ class Exchange:
                 self._patience.reschedule(deadline)
 
     def _begun(self) -> UsageEvent:
-        retries = header_rules.value_of(self._client.headers, "x-stainless-retry-count") or ""
-        endpoint, facts = self._route.endpoint, self._outcome.reader.facts
-        return UsageEvent(
-            event_id=self._client.request_id,
-            event_type="started",
-            event_time=datetime.now(UTC),
-            user_id=self._caller.user_id,
-            key_id=self._caller.key_id,
-            team_id=self._caller.team_id,
-            operation_name=endpoint.operation_name,
-            http_method=endpoint.method,
-            url_path=f"/v1{endpoint.path}",
-            request_model=facts.model,
-            stream=facts.stream,
-            completion_window=facts.completion_window,
+        return started_event(
+            self._client,
+            self._caller,
+            self._route,
+            self._outcome.reader.facts,
+            instance_id=self._upstream.instance_id,
             upstream_region=self._upstream.settings.upstream_region,
-            retry_count=min(int(retries), _MOST_RETRIES) if retries.isascii() and retries.isdecimal() else 0,
-            usage_source="unknown",
-            tags=attribution.tags_of(self._client.headers),
-            end_user_id=attribution.end_user_of(self._client.headers, facts) if self._outcome.may_name_users else None,
-            response_id=self._route.resource_id if endpoint.metering == "free" else None,
         )
+
+    async def _admit(self) -> Refusal | None:
+        """Hold what the request may cost, and make `started` safe: now OpenAI may see all of it.
+
+        Raises:
+            ClientGoneError: the client left while there was no room for it yet.
+        """
+        self._started = self._begun()  # anew: of a large body all is known only now
+        held = await self._budget.hold(self._started, self._outcome.reader, self._upload.size, left=self._watching)
+        if isinstance(held, Refusal):
+            self._is_refused = True
+            return held
+        self._started = held
+        await self._upstream.accept(held)
+        return None
 
     async def _watch(self) -> None:
         """Notice that the client leaves; from then on its answer is read only up to a limit."""
@@ -240,7 +252,10 @@ class Exchange:
         patience, self._patience = self._patience, None
         if patience:
             patience.reschedule(None)
-        await self._upstream.accept(await self._outcome.finished(self._started))
+        finished = await self._outcome.finished(self._started)
+        self._budget.settle(finished)
+        if not self._is_refused:
+            await self._upstream.accept(finished)
         if patience and self._deadline is not None:  # somebody gave up: the rest is not waited for long
             patience.reschedule(asyncio.get_running_loop().time() + _AFTERMATH_SECONDS)
         self._patience = patience

@@ -59,6 +59,12 @@ def prices_of(model: str, circumstances: Circumstances, table: PriceTable) -> Mo
     return found
 
 
+def context_window(model: str) -> int | None:
+    """How many tokens a model takes at most, by its name in lower case; None where that is not known."""
+    known = _model(model)
+    return known.context_window if known else None
+
+
 @lru_cache(maxsize=4096)
 def _prices_of(model: str, circumstances: Circumstances, table: PriceTable) -> ModelPrices | str:
     """As `prices_of`, or the reason: what raises is not cached."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Protocol
 
+from openai_proxy import spend_messages
 from openai_proxy.access import Access, AccessFileError, Caller
+from openai_proxy.budget_book import REMEMBERED_SECONDS
 from openai_proxy.csv_cells import csv_chunks
 from openai_proxy.page_exchange import Answer, Question, RefusedError, refusal, see_page
 from openai_proxy.periods import NAMES, PeriodError, parse_period
@@ -23,6 +26,7 @@ _METHODS: Mapping[str, tuple[str, ...]] = {
     "/log": ("GET", "HEAD"),
     "/log/sign-in": ("GET", "HEAD", "POST"),
     "/log/sign-out": ("GET", "HEAD", "POST"),
+    spend_messages.PATH: ("POST",),
     "/health": ("GET", "HEAD"),  # Cloud Run keeps some paths that end in z for itself
     "/healthz": ("GET", "HEAD"),
 }
@@ -40,14 +44,24 @@ class AccessSource(Protocol):
 
 
 class LogView:
-    """Answers every request to `/log`; keeps nothing between two of them."""
+    """Answers every request to `/log`, and the proxy's questions; keeps nothing between two of them.
+
+    `token` is what the proxy shows for what only it may ask; None where the platform lets nobody else in.
+    """
 
     def __init__(
-        self, ledger: UsageLedger, access: AccessSource, *, session_secret: str, demo_upstream: bool = False
+        self,
+        ledger: UsageLedger,
+        access: AccessSource,
+        *,
+        session_secret: str,
+        token: str | None = None,
+        demo_upstream: bool = False,
     ) -> None:
         self._ledger = ledger
         self._access = access
         self._sessions = Sessions(session_secret)
+        self._authorization = None if token is None else f"Bearer {token}".encode()
         self._demo_upstream = demo_upstream
 
     def answer(self, question: Question, now: datetime) -> Answer:
@@ -66,7 +80,7 @@ class LogView:
     def _route(self, question: Question, now: datetime) -> Answer:
         path = question.path.rstrip("/")
         methods = _METHODS.get(path)
-        if methods is None:
+        if methods is None or (path == spend_messages.PATH and question.is_relayed):
             raise RefusedError(404, "There is nothing at this address; the page is /log.", code="not_found")
         if question.method not in methods:
             text = f"{path} answers {' and '.join(methods)} only."
@@ -75,6 +89,8 @@ class LogView:
             return self._health()
         if path == "/log":
             return self._usage(question, now)
+        if path == spend_messages.PATH:
+            return self._spend(question, now)
         if question.method != "POST":
             return see_page()  # somebody reloads or bookmarks what a form answered
         if question.is_cross_site:
@@ -82,6 +98,18 @@ class LogView:
         if path == "/log/sign-in":
             return self._sign_in(question, now)
         return see_page(set_cookie("", secure=question.is_secure))
+
+    def _spend(self, question: Question, now: datetime) -> Answer:
+        given = (question.authorization or "").encode("utf-8", "surrogatepass")
+        if self._authorization is not None and not hmac.compare_digest(self._authorization, given):
+            raise RefusedError(401, "This is for the proxy alone.", code="invalid_token")
+        try:
+            asked = spend_messages.SpendRequest.from_json(question.json)
+        except spend_messages.SpendMessageError as error:
+            raise RefusedError(400, f"{error}.", code="invalid_question") from None
+        active_since = now - timedelta(seconds=REMEMBERED_SECONDS)
+        spend = self._ledger.spend(asked.questions, instance_id=asked.instance_id, active_since=active_since)
+        return Answer(json=spend_messages.answer_to_json(spend))
 
     def _health(self) -> Answer:
         found = {"ledger": "ok"}

@@ -17,6 +17,7 @@ from openai_proxy.request_body import RequestFacts, user_name
 
 _LONGEST: Mapping[str, int] = {  # in bytes
     "model": 256, "stream": 8, "response_format": 256, "user": 256, "prompt": 65_536,
+    "n": 8, "size": 16, "partial_images": 8,
 }  # fmt: skip
 _FILE = "file"
 _TRUE = {"true", "1"}  # as SDKs and curl write it

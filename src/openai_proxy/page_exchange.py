@@ -29,11 +29,14 @@ class Question:
     base_url: str
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
+    json: object = None
     accept: str = ""
     authorization: str | None = None
     session: str | None = None
     origin: str | None = None
     fetch_site: str | None = None
+    is_relayed: bool = False
+    """The proxy passes it on for somebody, and does not ask itself."""
 
     @property
     def wants_page(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import aiohttp
 from yarl import URL
 
@@ -18,7 +20,15 @@ _PASSED = frozenset({
     "accept", "accept-language", "authorization", "content-type", "cookie", "if-modified-since", "if-none-match",
     "origin", "referer", "sec-fetch-mode", "sec-fetch-site", "user-agent",
 })  # fmt: skip
+# No segment begins with a dot or is encoded: whatever a server on the way makes of a path, it stays under /log. What
+# else log_view answers, as what was spent (spend_messages.PATH), is not the world's to ask
+_OF_PAGE = re.compile(r"/log(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*/?")
 _NOT_BACK = frozenset({"connection", "date", "keep-alive", "server", "transfer-encoding"})
+
+
+def is_of_page(raw_path: str) -> bool:
+    """Whether a path is the page's, and may be passed on to log_view."""
+    return _OF_PAGE.fullmatch(raw_path) is not None
 
 
 class PageRelay:

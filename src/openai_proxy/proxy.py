@@ -15,6 +15,7 @@ import aiohttp
 
 from openai_proxy import attribution, endpoints, refusals
 from openai_proxy.access import AccessFileError, AccessSource, Caller, credential_of
+from openai_proxy.budget_guard import BudgetGuard
 from openai_proxy.client import Client, ClientGoneError, Receive, Scope, Send
 from openai_proxy.endpoints import Route
 from openai_proxy.events import UsageEvent
@@ -22,11 +23,12 @@ from openai_proxy.exchange import Exchange, Upstream
 from openai_proxy.headers import value_of
 from openai_proxy.health import Health
 from openai_proxy.identity_token import IdentityToken
-from openai_proxy.page_relay import PageRelay
+from openai_proxy.page_relay import PageRelay, is_of_page
 from openai_proxy.ports import QueueError, SecretError, UsageQueue
 from openai_proxy.refusals import Refusal
 from openai_proxy.refused_families import Refused
 from openai_proxy.settings import Settings
+from openai_proxy.spend_view import SpendView
 from openai_proxy.structured_log import about, about_also, log
 
 # OpenAI closes idle connections; one that we keep for less time is not found closed by the next request
@@ -54,9 +56,10 @@ class Proxy:
         self._access = access
         self._queue = queue
         self._project = settings.project
+        self._instance_id = uuid.uuid4().hex[:12]
         self._exchanges: set[Exchange] = set()
         self._upstream: Upstream | None = None  # made in the loop that serves
-        self._page_identity: IdentityToken | None = None
+        self._identity: IdentityToken  # made with it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -80,16 +83,17 @@ class Proxy:
     async def close(self) -> None:
         """Let go of the connections and of the queue."""
         if self._upstream is not None:
+            self._upstream.budgets.close()
             await self._upstream.session.close()
         await self._queue.close()
 
     async def _serve(self, client: Client) -> None:
         if client.raw_path in {"/healthz", "/health"}:
-            session, identity = self._connected().session, self._identity()
-            await Health(session, self._settings, self._access, self._queue, identity).answer(client)
+            session = self._connected().session
+            await Health(session, self._settings, self._access, self._queue, self._identity).answer(client)
             return
-        if client.raw_path == "/log" or client.raw_path.startswith("/log/"):
-            await PageRelay(self._connected().session, self._settings, self._identity()).relay(client)
+        if is_of_page(client.raw_path):
+            await PageRelay(self._connected().session, self._settings, self._identity).relay(client)
             return
         if client.raw_path == "/" and client.method == "GET":
             await client.answer(302, b"", [("location", "/log")])
@@ -128,31 +132,31 @@ class Proxy:
         finally:
             self._exchanges.discard(exchange)
 
-    def _identity(self) -> IdentityToken:
-        if self._page_identity is None:
-            self._page_identity = IdentityToken(self._connected().session, self._settings)
-        return self._page_identity
-
     def _connected(self) -> Upstream:
         if self._upstream is None:
-            self._upstream = Upstream(
-                session=aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
-                    cookie_jar=aiohttp.DummyCookieJar(),  # one member's cookie must not travel with another's request
-                    timeout=aiohttp.ClientTimeout(
-                        total=None,
-                        sock_connect=self._settings.upstream_connect_seconds,
-                        sock_read=self._settings.upstream_silence_seconds,
-                    ),
-                    skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
-                    auto_decompress=False,
-                    max_line_size=_LARGEST_HEADER,
-                    max_field_size=_LARGEST_HEADER,
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),  # one member's cookie must not travel with another's request
+                timeout=aiohttp.ClientTimeout(
+                    total=None,
+                    sock_connect=self._settings.upstream_connect_seconds,
+                    sock_read=self._settings.upstream_silence_seconds,
                 ),
+                skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
+                auto_decompress=False,
+                max_line_size=_LARGEST_HEADER,
+                max_field_size=_LARGEST_HEADER,
+            )
+            self._identity = IdentityToken(session, self._settings)
+            spend_view = SpendView(session, self._settings, self._identity, self._instance_id)
+            self._upstream = Upstream(
+                session=session,
                 settings=self._settings,
                 upstream_key=self._upstream_key,
                 accept=self._accept,
                 drains=asyncio.Semaphore(self._settings.max_drains),
+                budgets=BudgetGuard(spend_view.ask, self._settings),
+                instance_id=self._instance_id,
             )
         return self._upstream
 

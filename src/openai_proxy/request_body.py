@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _WANTED: tuple[Path, ...] = (
     ("model",), ("stream",), ("stream_options",), ("background",), ("background_options",), ("response_format",),
     ("safety_identifier",), ("user",),
+    # What a large request may cost at most, for a caller with a budget (reserved_cost.py)
+    ("max_tokens",), ("max_completion_tokens",), ("max_output_tokens",), ("n",), ("modalities",), ("service_tier",),
+    ("max_tool_calls",), ("tools",), ("size",), ("partial_images",), ("speed",),
 )  # fmt: skip
 _WANTED_UNSTORED = (*_WANTED, ("store",))
 _LONGEST_NAME = 256  # of a model, a format, a window, a user: an e-mail address has 254 at most, OpenAI takes 128
@@ -175,6 +178,11 @@ class BodyEditor:
         self._settled = False  # the stream options have been seen, and are as they must be
         self._scanner = MemberScanner(_WANTED_UNSTORED if unstored else _WANTED)
         self._facts: RequestFacts | None = None  # of what was found, once somebody asks
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """The members found so far, of those that matter."""
+        return self._found
 
     @property
     def facts(self) -> RequestFacts:

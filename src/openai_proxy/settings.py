@@ -35,6 +35,7 @@ class Settings:
     usage_sink_token: str | None = None
     log_view_url: str | None = None
     log_view_audience: str | None = None
+    log_view_token: str | None = None
     gce_metadata_host: str = "metadata.google.internal"
     session_secret: str | None = None
     demo_upstream: bool = False
@@ -45,6 +46,13 @@ class Settings:
     drain_seconds: float = 30.0
     drain_bytes: int = 1_000_000
     max_drains: int = 32
+    reserved_output_tokens: int = 16_384
+    reserved_unseen_tokens: int = 50_000
+    budget_instances: int = 1
+    budget_pipeline_seconds: float = 1.0
+    budget_refresh_seconds: float = 0.25
+    budget_unreachable: str = "admit"
+    budget_unreachable_seconds: float = 600.0
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -103,6 +111,8 @@ def _parse(name: str, text: str, default: object) -> object:
         if not 0 <= value < 1e12:  # noqa: PLR2004 - also refuses nan and inf
             raise SettingsError(f"{name} must not be negative")
         return value
+    if name == "BUDGET_UNREACHABLE" and text not in {"admit", "refuse"}:
+        raise SettingsError("BUDGET_UNREACHABLE must be admit or refuse")
     if name == "OPENAI_BASE_URL":
         parts = urlsplit(text)
         if parts.scheme not in {"http", "https"} or not parts.netloc:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp.payload import AsyncIterablePayload
 
@@ -33,7 +33,11 @@ class UploadStoppedError(Exception):
 
 
 class Upload:
-    """One body. `outcome` is told what reads it, whether it was sent, and whether its client left."""
+    """One body. `outcome` is told what reads it, whether it was sent, and whether its client left.
+
+    `size` is how many bytes of it have come. `before_end` is asked, once all is known of a body that is on its way,
+    whether its last part may go too.
+    """
 
     def __init__(self, client: Client, caller: Caller, endpoint: Endpoint, outcome: Outcome) -> None:
         self._client = client
@@ -43,6 +47,8 @@ class Upload:
         self._asks = endpoint.metering == "chat"
         self._unstored = not caller.store and endpoint.operation_name in _STORING
         self._head = b""
+        self.size = 0
+        self.before_end: Callable[[], Awaitable[Refusal | None]] | None = None
 
     async def begin(self) -> Refusal | None:
         """Read the body's beginning; why it may not pass, by what is known of it so far.
@@ -56,7 +62,7 @@ class Upload:
             size += len(part)
         if not size:
             return None
-        self._head = b"".join(parts)
+        self._head, self.size = b"".join(parts), size
         reader = self._outcome.reader = self._reader()
         if isinstance(reader, WholeBody | BodyEditor) and not is_plain_utf8(self._head):
             return refusals.NOT_UTF8
@@ -85,13 +91,18 @@ class Upload:
         while not self._client.body_ended:
             yield part
             try:
-                part = reader.feed(await self._client.read())
+                received = await self._client.read()
+                self.size += len(received)
+                part = reader.feed(received)
+                if self._client.body_ended:
+                    part += reader.finish()
+                refusal = self._refusal(reader.facts)
+                if self._client.body_ended and not refusal and self.before_end:
+                    refusal = await self.before_end()
             except ClientGoneError:
                 self._outcome.client_left = True
                 raise UploadStoppedError(None) from None
-            if self._client.body_ended:
-                part += reader.finish()
-            if refusal := self._refusal(reader.facts):
+            if refusal:
                 raise UploadStoppedError(refusal)
         self._outcome.sent = True
         yield part

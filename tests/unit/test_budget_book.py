@@ -162,7 +162,7 @@ def test_one_of_many_takes_a_part_of_what_remains_that_others_cannot_have_seen()
         taken += 1
     assert taken == 2  # new: two requests, since a twentieth for each of four instances is less
 
-    book.clock += SPACING.unseen + 0.1
+    book.clock += 2 * SPACING.unseen + 0.1
     book.look(instances=2)
     while isinstance(book.reserve("0.05"), Reservation):
         taken += 1

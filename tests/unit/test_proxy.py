@@ -1345,6 +1345,34 @@ def test_the_page_is_passed_on_with_the_callers_own_credential() -> None:
     page(answering(b"page", 303, {"set-cookie": "session=2", "location": "/log"}, seen), scene)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/spend",
+        "//spend",
+        "/log/../spend",
+        "/log/%2e%2e/spend",
+        "/log/%2E./spend",
+        "/log/..%2fspend",
+        "/log/./../spend",
+        "/log/x/../../spend",
+        "/log/..;/spend",
+        "/log/..\\spend",
+        "/log%2f..%2fspend",
+        "/log/%252e%252e/spend",
+    ],
+)
+def test_no_trick_with_a_path_reaches_what_only_the_proxy_may_ask_of_log_view(path: str) -> None:
+    seen: list[Any] = []
+
+    async def scene(stage: Stage) -> None:
+        async with stage.call(path, {"instance_id": "i", "questions": []}) as response:
+            assert response.status == 404
+        assert seen == []
+
+    page(answering(b"{}", 200, {}, seen), scene)
+
+
 def test_a_form_too_large_for_the_page_is_refused() -> None:
     async def scene(stage: Stage) -> None:
         async with stage.call("/log/in", data=b"x" * 70_000) as response:

@@ -24,6 +24,13 @@ _LIMITS = (
     "DRAIN_SECONDS",
     "DRAIN_BYTES",
     "MAX_DRAINS",
+    "RESERVED_OUTPUT_TOKENS",
+    "RESERVED_UNSEEN_TOKENS",
+    "BUDGET_INSTANCES",
+    "BUDGET_PIPELINE_SECONDS",
+    "BUDGET_REFRESH_SECONDS",
+    "BUDGET_UNREACHABLE",
+    "BUDGET_UNREACHABLE_SECONDS",
     "RATE_LIMIT_URL",
 )
 # What functions-framework would read in place of its command line.
@@ -43,6 +50,7 @@ class Plan:
     functions_dir: Path
     run_folder: Path
     sink_token: str
+    view_token: str
     environ: Mapping[str, str]
 
 
@@ -57,12 +65,13 @@ def programs(plan: Plan) -> tuple[Program, ...]:
     demo = {} if plan.upstream_port is None else {"DEMO_UPSTREAM": "true"}
     flask = {"THREADS": _FLASK_THREADS}
     session = {"SESSION_SECRET": plan.folder.session_secret()}
-    proxy = queue | access | sink_place | demo | _upstream(plan) | {"LOG_VIEW_URL": view_url}
+    view_key = {"LOG_VIEW_TOKEN": plan.view_token}
+    proxy = queue | access | sink_place | demo | _upstream(plan) | {"LOG_VIEW_URL": view_url} | view_key
     proxy |= {name: plan.environ[name] for name in _LIMITS if name in plan.environ}
     started = [
         _function(plan, "proxy", in_url(plan.host), plan.port, proxy),
         _function(plan, "usage_sink", LOOPBACK, plan.sink_port, queue | store | token | flask),
-        _function(plan, "log_view", LOOPBACK, plan.view_port, store | access | session | demo | flask),
+        _function(plan, "log_view", LOOPBACK, plan.view_port, store | access | session | view_key | demo | flask),
         _module(plan, "delivery", (), queue | sink_place | token),
     ]
     if plan.upstream_port is not None:

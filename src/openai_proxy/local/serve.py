@@ -32,7 +32,7 @@ _READY_SECONDS = 30.0
 _FAILED_STARTS = 3
 _PROXY_STOP_SECONDS = 3.2  # for answers that are under way
 _STOP_SECONDS = 4.0
-_SINK_TOKEN_BYTES = 32
+_TOKEN_BYTES = 32
 
 
 class ServeError(LocalError):
@@ -76,7 +76,8 @@ def serve(options: Options, environ: Mapping[str, str]) -> None:
             folder=folder,
             functions_dir=options.functions_dir,
             run_folder=Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="openai-proxy-"))),
-            sink_token=secrets.token_urlsafe(_SINK_TOKEN_BYTES),
+            sink_token=secrets.token_urlsafe(_TOKEN_BYTES),
+            view_token=secrets.token_urlsafe(_TOKEN_BYTES),
             environ=environ,
         )
         access_file = AccessFile(folder.access_file)
