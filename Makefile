@@ -53,8 +53,8 @@ deploy: build $(VENV)/bin/python ## Ship all functions to Google Cloud, after `t
 deploy-%: build/% $(VENV)/bin/python ## Ship one: deploy-proxy, deploy-usage_sink, deploy-log_view
 	@$(DEPLOY) deploy $*
 
-secrets: $(VENV)/bin/python ## Send OpenAI's key (OPENAI_API_KEY, a pipe or a prompt) to its secret
-	@$(DEPLOY) secrets
+secrets: $(VENV)/bin/python ## Send OpenAI's key (OPENAI_API_KEY, a pipe or a prompt), or a team's (KEY=name), to its secret
+	@$(DEPLOY) secrets $(KEY)
 
 access: $(VENV)/bin/python ## Send the access file (ACCESS_FILE, default access.toml) to its secret
 	@$(DEPLOY) access $(ACCESS_FILE)

@@ -1,7 +1,8 @@
 """Ships what Terraform leaves out: the functions' code, and the secrets' values. Run by make.
 
     deploy.py deploy [FUNCTION ...]    build/FUNCTION/ -> Google Cloud; all three without a name
-    deploy.py secrets                  OpenAI's key, from OPENAI_API_KEY, a pipe or a prompt without echo
+    deploy.py secrets [KEY]            OpenAI's key, or that of teams with upstream_key = "KEY", from OPENAI_API_KEY,
+                                       a pipe or a prompt without echo
     deploy.py access FILE              the access file, once it is known to be a good one
 
 Only the standard library and gcloud. What is where comes from `terraform output`, so it is said in one place.
@@ -64,14 +65,14 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="deploy.py", description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("deploy").add_argument("functions", nargs="*", choices=[*FUNCTIONS, []])
-    commands.add_parser("secrets")
+    commands.add_parser("secrets").add_argument("key", nargs="?")
     commands.add_parser("access").add_argument("file", type=Path)
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "deploy":
             deploy(chosen.functions or FUNCTIONS)
         elif chosen.command == "secrets":
-            put_openai_key()
+            put_openai_key(chosen.key)
         else:
             put_access_file(chosen.file)
     except DeployError as error:
@@ -103,20 +104,23 @@ def deploy(names: Sequence[str]) -> None:
     )
 
 
-def put_openai_key() -> None:
+def put_openai_key(name: str | None) -> None:
     """Make OpenAI's key the newest version of its secret; the proxy takes it without a redeploy.
 
     Raises:
-        DeployError: no deployment, or no key was given.
+        DeployError: no deployment, no secret of that name, or no key was given.
     """
     deployment = _ready()
+    secret = f"upstream_key_{name}" if name else "openai_api_key"
+    if secret not in deployment.secrets:
+        raise DeployError(f"there is no secret for {name}; add it to Terraform's variable upstream_keys, and apply")
     key = os.environ.get("OPENAI_API_KEY", "")
     if not key:
         key = getpass.getpass("OpenAI API key (is not shown): ") if sys.stdin.isatty() else sys.stdin.readline()
     key = key.strip()
     if not key or any(character.isspace() or not character.isprintable() for character in key):
         raise DeployError("that is no key: expected one word, in OPENAI_API_KEY, piped in, or typed")
-    _add_version(deployment, "openai_api_key", key)
+    _add_version(deployment, secret, key)
 
 
 def put_access_file(path: Path) -> None:

@@ -42,9 +42,10 @@ resource "google_cloudfunctions2_function" "proxy" {
       LOG_VIEW_URL        = google_cloudfunctions2_function.log_view.service_config[0].uri
       OPENAI_API_KEY_FILE = "/secrets/openai/api_key"
       USAGE_QUEUE_URL     = "pubsub://${local.project}/${google_pubsub_topic.usage_events.name}"
+      UPSTREAM_KEYS_DIR       = "/secrets/upstream_keys"
     }, var.openai_base_url == null ? {} : { OPENAI_BASE_URL = var.openai_base_url })
 
-    # Volumes read `latest` at each access, so a new key works without a redeploy; two of them, because one mount point
+    # Volumes read `latest` at each access, so a new key works without a redeploy; one a secret, because one mount point
     # holds one secret.
     secret_volumes {
       project_id = local.project
@@ -62,6 +63,18 @@ resource "google_cloudfunctions2_function" "proxy" {
       versions {
         version = "latest"
         path    = "access.toml"
+      }
+    }
+    dynamic "secret_volumes" {
+      for_each = local.upstream_keys
+      content {
+        project_id = local.project
+        secret     = google_secret_manager_secret.secret[secret_volumes.value].secret_id
+        mount_path = "/secrets/upstream_keys/${secret_volumes.key}"
+        versions {
+          version = "latest"
+          path    = "api_key"
+        }
       }
     }
   }

@@ -1,13 +1,15 @@
-# Three secrets, because each has its own readers and its own hand that changes it. Terraform makes each with a first
+# A secret for each value that has its own readers and its own hand that changes it. Terraform makes each with a first
 # version that opens nothing: a function's revision fails while a secret has none. Real values: `make secrets`,
 # `make access`. No value is ever in the state: `secret_data_wo` is write-only.
 
 locals {
-  secrets = {
+  secrets = merge({
     openai_api_key = "not set yet: run make secrets"
     access_file    = "version = 1\n"      # nobody may call
     session_secret = "${uuid()}${uuid()}" # 244 random bits, known to nobody; it needs no other value
-  }
+  }, { for name, key in local.upstream_keys : key => "not set yet: run make secrets KEY=${name}" })
+
+  upstream_keys = { for name in var.upstream_keys : name => "upstream_key_${name}" } # a team's name for it => ours
 }
 
 resource "google_secret_manager_secret" "secret" {
@@ -33,7 +35,7 @@ resource "google_secret_manager_secret_version" "first" {
 }
 
 resource "google_secret_manager_secret_iam_member" "proxy_reads" {
-  for_each  = toset(["access_file", "openai_api_key"])
+  for_each  = toset(concat(["access_file", "openai_api_key"], values(local.upstream_keys)))
   project   = local.project
   secret_id = google_secret_manager_secret.secret[each.key].secret_id
   role      = "roles/secretmanager.secretAccessor"

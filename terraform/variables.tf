@@ -57,6 +57,22 @@ variable "openai_base_url" {
   }
 }
 
+variable "upstream_keys" {
+  description = "Names of keys at OpenAI that teams have for themselves, as upstream_key in the access file; `make secrets KEY=NAME` sends each."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for name in var.upstream_keys : can(regex("^[a-z0-9][a-z0-9_-]{0,63}$", name))])
+    error_message = "upstream_keys must be 1 to 64 lower-case letters, digits, hyphens and underscores each, as in the access file."
+  }
+
+  validation {
+    condition     = length(distinct([for name in var.upstream_keys : replace(name, "_", "-")])) == length(var.upstream_keys)
+    error_message = "upstream_keys must differ in more than _ and -: a secret's id has hyphens only."
+  }
+}
+
 variable "functions" {
   description = "The size of each function. cpu is in vCPU; concurrency is requests at a time in one instance; min_instances above 0 removes cold starts and is billed while idle."
   type = object({

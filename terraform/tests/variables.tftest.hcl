@@ -17,13 +17,14 @@ run "wrong_1" {
     region                 = "us-central1-a"
     name                   = "a"
     openai_base_url        = "http://example.com/v1"
+    upstream_keys          = ["Research"]
     functions              = { proxy = { concurrency = 0 } }
     ledger_retention_days  = 31
     message_retention_days = 0
     labels                 = { Team = "a" }
   }
 
-  expect_failures = [var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
+  expect_failures = [var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.upstream_keys, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
 }
 
 run "wrong_2" {
@@ -35,13 +36,14 @@ run "wrong_2" {
     region                 = "US"
     name                   = "OpenAI"
     openai_base_url        = ""
+    upstream_keys          = ["a_b", "a-b"]
     functions              = { proxy = { concurrency = 1001 } }
     ledger_retention_days  = 90.5
     message_retention_days = 32
     labels                 = { team = "A B" }
   }
 
-  expect_failures = [var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
+  expect_failures = [var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.upstream_keys, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
 }
 
 run "wrong_3" {

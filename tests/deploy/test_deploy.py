@@ -66,7 +66,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     shutil.copy(ROOT / "Makefile", checkout)
     with loopback() as proxy, fake_google(folder) as google:
         stub = Stub.new(folder / "stub", fakes={"google_cloudfunctions2_function": {"service_config.uri": proxy.url}})
-        stub.apply()
+        stub.apply('-var=upstream_keys=["research"]')
         google.seed(_as_made(stub))
         environ = gcloud_environ(folder, functions=google.url, secrets=proxy.url)
         environ |= {"TERRAFORM_DIR": str(stub.configuration), "HEALTH_SECONDS": "0"}
@@ -190,6 +190,24 @@ def test_the_key_goes_into_its_secret_and_nowhere_else(world: World) -> None:
     assert done.returncode == 0, done.stderr
     assert world.loopback.versions[-1] == ("projects/acme-team/secrets/openai-proxy-openai-api-key", "sk-made-up-1234")
     assert "sk-made-up-1234" not in done.stdout + done.stderr
+
+
+def test_a_teams_own_key_goes_into_a_secret_of_its_own(world: World) -> None:
+    done = world.make("secrets", "KEY=research", OPENAI_API_KEY="sk-made-up-5678")
+
+    assert done.returncode == 0, done.stderr
+    secret = "projects/acme-team/secrets/openai-proxy-upstream-key-research"
+    assert world.loopback.versions[-1] == (secret, "sk-made-up-5678")
+
+
+def test_a_key_without_a_secret_is_not_sent_to_another(world: World) -> None:
+    before = len(world.loopback.versions)
+
+    done = world.make("secrets", "KEY=evals", OPENAI_API_KEY="sk-made-up-5678")
+
+    assert done.returncode != 0
+    assert "there is no secret for evals; add it to Terraform's variable upstream_keys" in done.stderr
+    assert len(world.loopback.versions) == before
 
 
 def test_a_key_can_be_piped_in(world: World) -> None:

@@ -29,6 +29,8 @@ GRANTS = {
     (PROXY, "roles/pubsub.publisher", "topic openai-proxy-usage-events"),
     (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-openai-api-key"),
     (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-access-file"),
+    (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-upstream-key-research"),
+    (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-upstream-key-model-evals"),
     (USAGE_SINK, "projects/acme-team/roles/openai_proxy_ledger_appender", "table openai_proxy.usage_records"),
     (USAGE_SINK, "roles/pubsub.publisher", "topic openai-proxy-dead-letters"),
     (LOG_VIEW, "roles/bigquery.dataViewer", "dataset openai_proxy"),
@@ -45,10 +47,22 @@ GRANTS = {
     (BUILD, "roles/storage.objectViewer", "project acme-team"),
 }
 
+UPSTREAM_KEYS = '-var=upstream_keys=["research", "model_evals"]'
+
 # Of the platform, not ours: gunicorn's threads, and an execution's id in each line of the log.
 PLATFORM = {"THREADS", "LOG_EXECUTION_ID"}
 ENVIRONMENT = {
-    "proxy": {"ACCESS_FILE", "LOG_VIEW_AUDIENCE", "LOG_VIEW_URL", "OPENAI_API_KEY_FILE", "USAGE_QUEUE_URL"},
+    "proxy": {
+        "ACCESS_FILE",
+        "BUDGET_INSTANCES",
+        "BUDGET_PIPELINE_SECONDS",
+        "BUDGET_REFRESH_SECONDS",
+        "LOG_VIEW_AUDIENCE",
+        "LOG_VIEW_URL",
+        "OPENAI_API_KEY_FILE",
+        "UPSTREAM_KEYS_DIR",
+        "USAGE_QUEUE_URL",
+    },
     "usage_sink": {"DEAD_LETTER_URL", "USAGE_STORE_URL"},
     "log_view": {"ACCESS_FILE", "SESSION_SECRET", "USAGE_STORE_URL"},
 }
@@ -57,7 +71,7 @@ ENVIRONMENT = {
 @pytest.fixture(scope="module")
 def stub(tmp_path_factory: pytest.TempPathFactory) -> Stub:
     one = Stub.new(tmp_path_factory.mktemp("applied"))
-    one.apply()
+    one.apply(UPSTREAM_KEYS)
     return one
 
 
@@ -114,6 +128,12 @@ def test_files_that_settings_name_are_mounted_there(state: Mapping[str, Mapping[
             for version in volume["versions"]
         }
         named = {path for key, path in service["environment_variables"].items() if key.endswith("_FILE")}
+        if folder := service["environment_variables"].get("UPSTREAM_KEYS_DIR"):
+            keys = [f"{folder}/{key}/api_key" for key in ("research", "model_evals")]
+            assert [mounted[key] for key in keys] == [
+                "openai-proxy-upstream-key-research", "openai-proxy-upstream-key-model-evals",
+            ]  # fmt: skip
+            named |= {*keys}
         assert set(mounted) == named
         assert len({volume["mount_path"] for volume in service["secret_volumes"]}) == len(mounted)
 
@@ -126,7 +146,7 @@ def test_a_rotated_key_needs_no_redeploy(state: Mapping[str, Mapping[str, Any]])
         for version in volume["versions"]
     ]
 
-    assert versions == ["latest"] * 3
+    assert versions == ["latest"] * 5
     assert "OPENAI_API_KEY" not in _service(state, "proxy")["environment_variables"]
     assert not _service(state, "proxy")["secret_environment_variables"]
 
@@ -216,8 +236,8 @@ def test_no_secret_has_a_value_in_the_state(state: Mapping[str, Mapping[str, Any
     versions = [values for address, values in state.items() if "google_secret_manager_secret_version" in address]
 
     # the stand-in keeps write-only arguments, which Terraform itself never does: what counts is that they are used
-    assert len(versions) == 3
-    assert [values["secret_data"] for values in versions] == [None] * 3
+    assert len(versions) == 5
+    assert [values["secret_data"] for values in versions] == [None] * 5
     assert all(values["secret_data_wo"] for values in versions)
 
 
@@ -260,7 +280,7 @@ def test_outputs_say_what_a_member_needs(stub: Stub) -> None:
 
 
 def test_a_second_plan_is_empty(stub: Stub) -> None:
-    done = stub.run("plan", "-detailed-exitcode", "-no-color", *VARIABLES)
+    done = stub.run("plan", "-detailed-exitcode", "-no-color", *VARIABLES, UPSTREAM_KEYS)
 
     assert done.returncode == 0, done.stdout
 
@@ -271,7 +291,7 @@ def test_code_that_was_shipped_is_no_difference(stub: Stub) -> None:
     changed = Stub(stub.folder)
     (changed.folder / "terraform" / "project.tf").write_text(text.replace("python313", "python314"), "utf-8")
     try:
-        done = changed.run("plan", "-no-color", *VARIABLES)
+        done = changed.run("plan", "-no-color", *VARIABLES, UPSTREAM_KEYS)
     finally:
         (changed.folder / "terraform" / "project.tf").write_text(text, "utf-8")
 
