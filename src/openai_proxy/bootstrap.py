@@ -11,6 +11,7 @@ from openai_proxy.ports import AccessLog, DeadLetterBox, DeadLetters, UsageLedge
 from openai_proxy.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from openai_proxy.access import AccessSource
     from openai_proxy.log_view import LogView
     from openai_proxy.proxy import Proxy
     from openai_proxy.usage_sink import UsageSink
@@ -18,14 +19,13 @@ if TYPE_CHECKING:
 
 def proxy(environ: Mapping[str, str]) -> Proxy:
     """The proxy of this environment; it opens its connections when the first request needs them."""
-    from openai_proxy.adapters.access_file import AccessFile
     from openai_proxy.adapters.upstream_keys import UpstreamKeys
     from openai_proxy.proxy import Proxy
 
     settings = Settings.from_environ(environ)
     return Proxy(
         settings,
-        access=AccessFile(Path(settings.require("access_file"))),
+        access=access_source(settings),
         queue=usage_queue(settings),
         upstream_key=UpstreamKeys(settings).key,
     )
@@ -41,17 +41,31 @@ def usage_sink(environ: Mapping[str, str]) -> UsageSink:
 
 def log_view(environ: Mapping[str, str]) -> LogView:
     """The read side of this environment."""
-    from openai_proxy.adapters.access_file import AccessFile
     from openai_proxy.log_view import LogView
 
     settings = Settings.from_environ(environ)
     return LogView(
         usage_ledger(settings),
-        AccessFile(Path(settings.require("access_file"))),
+        access_source(settings),
         session_secret=settings.require("session_secret"),
         token=settings.log_view_token,
         demo_upstream=settings.demo_upstream,
     )
+
+
+def access_source(settings: Settings) -> AccessSource:
+    """Who may call, from the file that `ACCESS_FILE` names, or from an object of Cloud Storage."""
+    from openai_proxy.adapters.access_file import AccessFile, NewestAccess
+
+    name = settings.require("access_file")
+    parts = urlsplit(name)
+    if parts.scheme != "gs":
+        return AccessFile(Path(name))
+    if not (parts.netloc and parts.path[1:]):
+        raise SettingsError("ACCESS_FILE must be a file's path or gs://BUCKET/OBJECT")
+    from openai_proxy.adapters.bucket_object import BucketObject
+
+    return NewestAccess(name, BucketObject(parts.netloc, unquote(parts.path[1:])).content)
 
 
 def project(environ: Mapping[str, str]) -> str | None:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from openai_proxy.access import Access, AccessFileError, Mistake
@@ -24,19 +25,19 @@ _MOST_TOLD = 20  # of a file's mistakes, in one line of the log
 _UNKNOWN = Editor(operator="unknown", action="unknown")
 
 
-class AccessFile:
-    """Serves the newest good version of the file; safe for many threads."""
+class NewestAccess:
+    """Serves the newest good version of a text, wherever that is; safe for many threads.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `content` gives what is there now, or why that is not known; it is asked once a second. `name` is for messages.
+    """
+
+    def __init__(self, name: object, content: Callable[[], bytes | str]) -> None:
+        self._name = name
+        self._content = content
         self._lock = threading.Lock()
         self._access: Access | None = None
         self._seen: bytes | str = ""  # the newest content, or why there is none
         self._next_look = 0.0
-
-    def exists(self) -> bool:
-        """Whether there is a file, good or broken."""
-        return self._path.exists()
 
     def current(self) -> Access:
         """Who may call now. A file that broke or vanished leaves the last good version in force, and is logged.
@@ -52,11 +53,11 @@ class AccessFile:
 
     def _look(self) -> Access:
         self._next_look = time.monotonic() + _LOOK_SECONDS
-        content = _content(self._path)
+        content = self._content()
         if self._access is not None and content == self._seen:  # good or broken, it is known
             return self._access
         try:
-            self._access = Access.parse(_text(self._path, content))
+            self._access = Access.parse(_text(self._name, content))
         except AccessFileError as error:
             if self._access is None:
                 raise
@@ -66,6 +67,18 @@ class AccessFile:
             self._access = replace(self._access, broken=error)
         self._seen = content
         return self._access
+
+
+class AccessFile(NewestAccess):
+    """The file itself, which can be edited too."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, partial(_content, path))
+        self._path = path
+
+    def exists(self) -> bool:
+        """Whether there is a file, good or broken."""
+        return self._path.exists()
 
     def edit(self, change: Callable[[str], str], *, new: str, editor: Editor = _UNKNOWN) -> tuple[Change, ...]:
         """Replace the text by `change(text)`, in one step that readers see whole; `new` is the text of no file yet.
@@ -108,13 +121,13 @@ def _content(path: Path) -> bytes | str:
         return error.strerror or type(error).__name__
 
 
-def _text(path: Path, content: bytes | str) -> str:
+def _text(name: object, content: bytes | str) -> str:
     if isinstance(content, str):
-        raise AccessFileError(f"the access file {path} cannot be read: {content}")
+        raise AccessFileError(f"the access file {name} cannot be read: {content}")
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode()
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         mistake = Mistake(line, column, "", "not UTF-8 text")
-        raise AccessFileError(f"the access file {path} is not UTF-8 text: line {line}", [mistake]) from None
+        raise AccessFileError(f"the access file {name} is not UTF-8 text: line {line}", [mistake]) from None
