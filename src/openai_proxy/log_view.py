@@ -14,7 +14,7 @@ from openai_proxy.budget_book import REMEMBERED_SECONDS
 from openai_proxy.csv_cells import csv_chunks
 from openai_proxy.page_exchange import Answer, Question, RefusedError, refusal, see_page
 from openai_proxy.periods import NAMES, PeriodError, parse_period
-from openai_proxy.ports import Period, StoreError, UsageLedger
+from openai_proxy.ports import Period, StoreError, Tag, UsageLedger
 from openai_proxy.sessions import Session, Sessions, set_cookie
 from openai_proxy.structured_log import log
 from openai_proxy.usage_report import UsageReport
@@ -157,9 +157,12 @@ class LogView:
         user_id: str | None = reader.user_id
         if reader.role == "admin":
             user_id = question.query.get("user") or None
+        tag = Tag.parse(question.query.get("tag") or "")
+        if question.query.get("tag") and tag is None:
+            raise RefusedError(400, "tag must be NAME=VALUE, as project=apollo.", code="invalid_tag")
         if form == "csv":
-            return self._csv(period, user_id)
-        report = self._report(period, user_id, is_admin=reader.role == "admin")
+            return self._csv(period, user_id, tag)
+        report = self._report(period, user_id, tag, is_admin=reader.role == "admin")
         if form == "json":
             return Answer(json=report.to_json())
         return Answer(
@@ -177,13 +180,14 @@ class LogView:
             },
         )
 
-    def _report(self, period: Period, user_id: str | None, *, is_admin: bool) -> UsageReport:
+    def _report(self, period: Period, user_id: str | None, tag: Tag | None, *, is_admin: bool) -> UsageReport:
         return UsageReport(
             period=period,
             user_id=user_id,
-            by_day_and_model=self._ledger.totals(period, user_id=user_id, by=("day", "model")),
-            by_user=self._ledger.totals(period, user_id=user_id, by=("user",)) if is_admin else None,
-            latest=list(self._ledger.records(period, user_id=user_id, limit=LATEST)),
+            tag=tag,
+            by_day_and_model=self._ledger.totals(period, user_id=user_id, by=("day", "model"), tag=tag),
+            by_user=self._ledger.totals(period, user_id=user_id, by=("user",), tag=tag) if is_admin else None,
+            latest=list(self._ledger.records(period, user_id=user_id, limit=LATEST, tag=tag)),
         )
 
     def _users(self, report: UsageReport) -> list[str]:
@@ -191,8 +195,8 @@ class LogView:
         seen = {str(total.group[0]) for total in report.by_user or ()} | {report.user_id or ""}
         return sorted((seen | self._access.current().users.keys()) - {""})
 
-    def _csv(self, period: Period, user_id: str | None) -> Answer:
-        records = iter(self._ledger.records(period, user_id=user_id, limit=None))
+    def _csv(self, period: Period, user_id: str | None, tag: Tag | None) -> Answer:
+        records = iter(self._ledger.records(period, user_id=user_id, limit=None, tag=tag))
         first = next(records, None)  # an unreadable ledger must be known before the status is sent
         return Answer(
             headers={

@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from openai_proxy.ports import Period, UsageTotal
+from openai_proxy.ports import Period, Tag, UsageTotal
 from openai_proxy.records import cell_to_json
 
 _SUMS = tuple(field.name for field in fields(UsageTotal) if field.name not in {"group", "list_cost"})
@@ -26,10 +26,14 @@ class Day:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageReport:
-    """The usage of one user, or of everybody (`user_id` None). `by_user` is None where the reader is no admin."""
+    """The usage of one user, or of everybody (`user_id` None); with `tag`, only what bears it.
+
+    `by_user` is None where the reader is no admin.
+    """
 
     period: Period
     user_id: str | None
+    tag: Tag | None = None
     by_day_and_model: Sequence[UsageTotal]
     by_user: Sequence[UsageTotal] | None
     latest: Sequence[Mapping[str, Any]]
@@ -63,6 +67,7 @@ class UsageReport:
         report: dict[str, Any] = {
             "period": {"since": cell_to_json(self.period.since), "until": cell_to_json(self.period.until)},
             "user_id": self.user_id,
+            "tag": None if self.tag is None else {self.tag.name: self.tag.value},
             "totals": _row((), self.totals),
             "by_day_and_model": [_row(("day", "model"), total) for total in self.by_day_and_model],
         }

@@ -147,6 +147,25 @@ def test_a_demo_user_whom_the_owner_revoked_stays_revoked(demo: Serving) -> None
         assert call.status_code == 401
 
 
+def test_what_was_changed_before_there_was_a_ledger_is_in_it_once_serve_runs(demo: Serving) -> None:
+    demo.cli("user", "add", "alice", "--as", "grace")
+    waiting = json.loads(demo.cli("access", "log", "--json"))
+    with started(demo):
+        pass
+
+    (event,) = json.loads(demo.cli("access", "log", "--json"))
+    assert (waiting[0]["in_ledger"], event["in_ledger"]) == (False, True)
+    assert event == waiting[0] | {"in_ledger": True}
+    assert event["operator"] == "grace"
+
+
+def test_the_key_that_serve_makes_for_the_demo_is_an_event_too(demo: Serving) -> None:
+    with started(demo):
+        (event,) = json.loads(demo.cli("access", "log", "--json"))
+
+    assert (event["operator"], event["action"], event["user_id"]) == ("serve", "serve", "demo")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_everything_with_status_0_and_one_line(demo: Serving, number: int) -> None:
     with started(demo):

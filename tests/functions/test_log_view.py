@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -29,6 +30,9 @@ def page() -> Iterator[PageServing]:
         usage_record("formula", NOW, "ada", FORMULA),
         usage_record("late", NOW, "linus"),
     ]
+    app = usage_record("tagged", NOW, "ada")
+    tags = {"project": "apollo", "stage": "test run"}
+    odd.append(replace(app, event=replace(app.event, tags=tags, end_user_id="7f3c-ada")))
     with page_serving([*made, *odd], ["boss", "ada", "linus", "newcomer"]) as one:
         yield one
 
@@ -131,6 +135,20 @@ def test_hostile_names_are_escaped_in_the_page_and_disarmed_in_csv(page: PageSer
     assert "{{7*7}}" in html.text
     assert "'" + FORMULA in models
     assert FORMULA not in models
+
+
+def test_tags_are_links_that_choose_what_bears_them_and_end_users_stand_below_their_application(
+    page: PageServing,
+) -> None:
+    everything = get(page, "/log?period=all&user=newcomer", "boss", **BROWSER).text
+    chosen = get(page, "/log?period=all&tag=stage=test+run", "boss", **BROWSER).text
+    report = get(page, "/log?period=all&tag=stage=test+run&format=json", "boss").json()
+
+    assert "tag=" not in everything
+    assert 'href="/log?tag=project%3Dapollo&amp;period=all"' in chosen
+    assert '<span class="badge">stage=test run</span>' in chosen
+    assert ">for 7f3c-ada<" in chosen
+    assert (report["totals"]["requests"], report["latest"][0]["end_user_id"]) == (1, "7f3c-ada")
 
 
 def test_hostile_parameters_are_escaped(page: PageServing) -> None:

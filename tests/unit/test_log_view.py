@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ from openai_proxy.keys import key_hash
 from openai_proxy.log_view import LogView
 from openai_proxy.page_exchange import Answer, Question
 from openai_proxy.periods import NAMES
-from openai_proxy.ports import Period
+from openai_proxy.ports import Period, SpendQuestion, Tag
+from openai_proxy.records import UsageRecord
+from openai_proxy.spend_messages import SpendRequest, answer_from_json
 from openai_proxy.usage_report import UsageReport
 
 NOW = datetime.now(UTC)
@@ -93,7 +96,7 @@ def test_a_member_gets_their_own_usage_as_json() -> None:
 
     assert isinstance(answer.json, dict)
     assert (answer.status, answer.json["user_id"], answer.json["totals"]["requests"]) == (200, "ada", 2)
-    assert list(answer.json) == ["period", "user_id", "totals", "by_day_and_model", "latest"]
+    assert list(answer.json) == ["period", "user_id", "tag", "totals", "by_day_and_model", "latest"]
 
 
 def test_an_admin_gets_everybodys_usage_or_one_users() -> None:
@@ -106,7 +109,8 @@ def test_an_admin_gets_everybodys_usage_or_one_users() -> None:
 
 
 PARAMETERS = st.dictionaries(
-    st.sampled_from(["user", "user_id", "period", "since", "until", "format", "role", "by", "limit", ""]) | st.text(),
+    st.sampled_from(["user", "user_id", "tag", "period", "since", "until", "format", "role", "by", "limit", ""])
+    | st.text(),
     st.sampled_from(["boss", "eve", "ada", "admin", "all", "", "*", "2020-01-01", *NAMES, "json", "csv", "html"])
     | st.text(),
 )
@@ -362,8 +366,10 @@ def test_csv_is_read_as_it_is_sent() -> None:
     class EndlessLedger(MemoryLedger):
         read: int = 0
 
-        def records(self, period: Period, *, user_id: str | None, limit: int | None) -> Iterator[Mapping[str, Any]]:
-            del period, user_id, limit
+        def records(
+            self, period: Period, *, user_id: str | None, limit: int | None, tag: Tag | None = None
+        ) -> Iterator[Mapping[str, Any]]:
+            del period, user_id, limit, tag
             while True:
                 self.read += 1
                 yield RECORDS[0].row()
@@ -374,6 +380,35 @@ def test_csv_is_read_as_it_is_sent() -> None:
     assert ledger.read == 1
     assert answer.text is not None
     assert len(next(answer.text)) > 30_000
+
+
+def _tagged(record: UsageRecord, **tags: str) -> UsageRecord:
+    return replace(record, event=replace(record.event, tags=tags))
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_a_tag_chooses_what_is_listed_and_summed(form: str) -> None:
+    ledger = MemoryLedger([*RECORDS[:2], *(_tagged(record, project="apollo") for record in RECORDS[2:])])
+
+    answer = view(ledger).answer(get(user="boss", period="all", tag="project=apollo", format=form), NOW)
+
+    if form == "csv":
+        assert answer.text is not None
+        assert len("".join(answer.text).splitlines()) == 1 + 4
+    else:
+        assert isinstance(answer.json, dict)
+        assert answer.json["tag"] == {"project": "apollo"}
+        assert answer.json["totals"]["requests"] == sum(total["requests"] for total in answer.json["by_user"]) == 4
+        assert user_ids(answer) == {"boss", "eve"}
+
+
+@pytest.mark.parametrize("tag", ["project", "=apollo", "project=", "Project=apollo", "project=a=b"])
+def test_what_is_no_tag_is_said(tag: str) -> None:
+    answer = view().answer(get(user="ada", tag=tag), NOW)
+
+    assert answer.status == 400
+    assert isinstance(answer.json, dict)
+    assert answer.json["error"]["code"] == "invalid_tag"
 
 
 def test_an_admin_may_choose_users_of_the_file_and_of_the_ledger() -> None:
@@ -398,3 +433,55 @@ def test_every_answer_keeps_browsers_from_doing_harm(question: Question) -> None
     assert headers["Referrer-Policy"] == "same-origin"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+DAY_ONE = datetime(1970, 1, 1, tzinfo=UTC)
+SPEND = SpendRequest(
+    instance_id="instance-1",
+    questions=(
+        SpendQuestion(scope_kind="user", scope_name="ada", since=DAY_ONE, own_since=NOW),
+        SpendQuestion(scope_kind="organization", scope_name="", since=DAY_ONE, own_since=NOW),
+    ),
+)
+
+
+def ask(message: object, authorization: str | None = "Bearer the-proxys-own", **more: Any) -> Answer:
+    question = Question(method="POST", path="/spend", base_url=BASE, json=message, authorization=authorization, **more)
+    ledger, access = MemoryLedger(RECORDS), HeldAccess()
+    return LogView(ledger, access, session_secret="a made-up secret", token="the-proxys-own").answer(question, NOW)
+
+
+def test_the_proxy_is_told_what_was_spent() -> None:
+    answer = ask(SPEND.to_json())
+
+    spend = answer_from_json(answer.json, SPEND.questions)
+    totals = MemoryLedger(RECORDS).totals(Period(DAY_ONE, datetime.max.replace(tzinfo=UTC)), user_id=None, by=["user"])
+    assert answer.status == 200
+    assert spend.amounts[0] == sum(Decimal(total.list_cost) for total in totals if total.group == ("ada",))
+    assert spend.amounts[1] == sum(Decimal(total.list_cost) for total in totals)
+    assert spend.amounts[0] > 0
+
+
+@pytest.mark.parametrize("shown", [None, "", "Bearer another", "Bearer \ud800", f"Bearer {KEYS['boss']}"])
+def test_nobody_else_is_told_what_was_spent(shown: str | None) -> None:
+    answer = ask(SPEND.to_json(), shown)
+
+    assert (answer.status, "amounts" in str(answer.json)) == (401, False)
+
+
+def test_what_is_passed_on_for_somebody_is_never_told_what_was_spent() -> None:
+    """Where the platform checks who calls, the proxy's own identity goes with all that it passes on."""
+    question = Question(method="POST", path="/spend", base_url=BASE, json=SPEND.to_json(), is_relayed=True)
+
+    assert view().answer(question, NOW).status == 404
+
+
+def test_a_question_that_makes_no_sense_is_refused() -> None:
+    assert ask({"instance_id": "i"}).status == 400
+    assert view().answer(Question(method="GET", path="/spend", base_url=BASE), NOW).status == 405
+
+
+def test_a_ledger_that_cannot_be_read_says_so_to_the_proxy_as_well() -> None:
+    question = Question(method="POST", path="/spend", base_url=BASE, json=SPEND.to_json())
+
+    assert view(MemoryLedger(RECORDS, broken=True)).answer(question, NOW).status == 503

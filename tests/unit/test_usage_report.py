@@ -84,6 +84,7 @@ def test_json_has_the_ledgers_words_and_amounts_as_text() -> None:
     assert found == {
         "period": {"since": "2026-11-01T00:00:00.000Z", "until": "2026-12-01T00:00:00.000Z"},
         "user_id": None,
+        "tag": None,
         "totals": sums,
         "by_day_and_model": [{"day": "2026-11-23", "model": "gpt-4.1", **sums}],
         "by_user": [{"user_id": "ada", **sums}],

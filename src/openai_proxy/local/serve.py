@@ -17,7 +17,10 @@ from pathlib import Path
 
 import openai_proxy
 from openai_proxy.access import User
+from openai_proxy.access_events import MalformedAccessEventError
 from openai_proxy.adapters.access_file import AccessFile
+from openai_proxy.adapters.access_trail import AccessTrail
+from openai_proxy.adapters.sqlite_access_log import SqliteAccessLog
 from openai_proxy.local import LocalError, leftovers
 from openai_proxy.local.banner import banner
 from openai_proxy.local.children import Child, Program
@@ -25,6 +28,7 @@ from openai_proxy.local.data_folder import DataFolder
 from openai_proxy.local.demo_user import USER_ID, demo_key
 from openai_proxy.local.listening import LOOPBACK, in_url, is_loopback, reached_at, reserved_port
 from openai_proxy.local.programs import FUNCTIONS, Plan, programs
+from openai_proxy.ports import StoreError
 from openai_proxy.settings import Settings
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -82,9 +86,19 @@ def serve(options: Options, environ: Mapping[str, str]) -> None:
         )
         access_file = AccessFile(folder.access_file)
         key = demo_key(access_file, allow_user_name=is_loopback(options.host))
+        _tell_ledger(folder)
         text = _banner(plan, key, access_file.current().users, demo=demo)
         _say(f"Starting {'the built-in demo and ' if demo else ''}{', '.join(FUNCTIONS)} over {folder.path} ...")
         asyncio.run(_run(programs(plan), reached_at(options.host), plan.port, text))
+
+
+def _tell_ledger(folder: DataFolder) -> None:
+    """Move what was changed of the access file, while there was no ledger, into it; what fails waits, and is said."""
+    trail = AccessTrail(folder.access_file)
+    try:
+        trail.deliver(SqliteAccessLog(folder.ledger_file).add)
+    except (StoreError, MalformedAccessEventError, OSError) as error:
+        _say(f"The ledger does not know all changes of who may call: {error}; {trail.path} keeps them.")
 
 
 @contextmanager
