@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from openai_proxy.adapters.access_file import AccessFile
 from openai_proxy.adapters.upstream_keys import UpstreamKeys
+from openai_proxy.bootstrap import rate_limits
 from openai_proxy.events import UsageEvent
 from openai_proxy.proxy import Proxy
 from openai_proxy.settings import Settings
@@ -44,4 +45,5 @@ def _proxy() -> ASGIApp:
         access=AccessFile(Path(settings.require("access_file"))),
         queue=_AcceptingQueue(),
         upstream_key=UpstreamKeys(settings).key,
+        rate_limits=rate_limits(settings),
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from openai_proxy.access import AccessSource
     from openai_proxy.log_view import LogView
     from openai_proxy.proxy import Proxy
+    from openai_proxy.rate_limits import RateLimits
     from openai_proxy.usage_sink import UsageSink
 
 
@@ -28,7 +29,23 @@ def proxy(environ: Mapping[str, str]) -> Proxy:
         access=access_source(settings),
         queue=usage_queue(settings),
         upstream_key=UpstreamKeys(settings).key,
+        rate_limits=rate_limits(settings),
     )
+
+
+def rate_limits(settings: Settings) -> RateLimits:
+    """The limits of users: of this instance alone, or of all together in the server that `RATE_LIMIT_URL` names."""
+    from openai_proxy.adapters.memory_limits import MemoryLimits
+    from openai_proxy.rate_limits import RateLimits
+
+    if not settings.rate_limit_url:
+        return RateLimits(MemoryLimits())
+    from openai_proxy.adapters.redis_limits import RedisLimits
+
+    try:
+        return RateLimits(MemoryLimits(), RedisLimits(settings.rate_limit_url))
+    except ValueError:
+        raise _wrong("RATE_LIMIT_URL", "redis://HOST:PORT", "valkey://HOST:PORT") from None
 
 
 def usage_sink(environ: Mapping[str, str]) -> UsageSink:

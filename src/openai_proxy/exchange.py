@@ -29,8 +29,10 @@ from openai_proxy.client import Client
 from openai_proxy.decoding import Decoder
 from openai_proxy.endpoints import Route
 from openai_proxy.events import UsageEvent
+from openai_proxy.limited_request import LimitedRequest
 from openai_proxy.metering import EVENT_STREAM, Meter, NoMeter, meter_for
 from openai_proxy.outcome import Outcome
+from openai_proxy.rate_limits import RateLimits
 from openai_proxy.refusals import Refusal
 from openai_proxy.settings import Settings
 from openai_proxy.started_event import started_event
@@ -55,6 +57,7 @@ class Upstream:
     accept: Callable[[UsageEvent], Awaitable[None]]
     drains: asyncio.Semaphore
     budgets: BudgetGuard
+    rate_limits: RateLimits
     instance_id: str
 
 
@@ -71,6 +74,7 @@ class Exchange:
         self._budget = BudgetedRequest(
             upstream.budgets, caller.policy.budgets, route.endpoint.metering, upstream.settings
         )
+        self._limited = LimitedRequest(upstream.rate_limits, caller, route.endpoint.metering)
         self._started: UsageEvent  # set by run()
         self._watching: asyncio.Task[None]  # set by run()
         self._is_refused = False  # for want of room in a budget, when its body had begun to go upstream
@@ -87,7 +91,9 @@ class Exchange:
         Raises:
             ClientGoneError: the client left before its body was read, or let in; nothing went upstream.
         """
-        if refusal := await self._upload.begin():
+        refusal = await self._upload.begin()
+        refusal = refusal or await self._limited.admit(self._outcome.reader, self._upload.size)
+        if refusal:
             await self._client.refuse(refusal)
             return
         self._watching = asyncio.create_task(self._watch())
@@ -102,6 +108,7 @@ class Exchange:
             self._watching.cancel()
             if self._draining:
                 self._upstream.drains.release()
+            await self._limited.end()
 
     def give_up(self, after_seconds: float = 0.0) -> None:
         """Wait for OpenAI no longer than this; what is then known is recorded."""
@@ -254,6 +261,7 @@ class Exchange:
             patience.reschedule(None)
         finished = await self._outcome.finished(self._started)
         self._budget.settle(finished)
+        self._limited.used(finished)
         if not self._is_refused:
             await self._upstream.accept(finished)
         if patience and self._deadline is not None:  # somebody gave up: the rest is not waited for long

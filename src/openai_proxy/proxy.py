@@ -25,11 +25,13 @@ from openai_proxy.health import Health
 from openai_proxy.identity_token import IdentityToken
 from openai_proxy.page_relay import PageRelay, is_of_page
 from openai_proxy.ports import QueueError, SecretError, UsageQueue
+from openai_proxy.rate_limits import RateLimits
 from openai_proxy.refusals import Refusal
 from openai_proxy.refused_families import Refused
 from openai_proxy.settings import Settings
 from openai_proxy.spend_view import SpendView
 from openai_proxy.structured_log import about, about_also, log
+from openai_proxy.turns import Turns
 
 # OpenAI closes idle connections; one that we keep for less time is not found closed by the next request
 _KEEP_ALIVE_SECONDS = 15.0
@@ -50,8 +52,11 @@ class Proxy:
         access: AccessSource,
         queue: UsageQueue,
         upstream_key: Callable[[str | None], str],
+        rate_limits: RateLimits,
     ) -> None:
         self._upstream_key = upstream_key
+        self._rate_limits = rate_limits
+        self._turns = Turns()
         self._settings = settings
         self._access = access
         self._queue = queue
@@ -85,6 +90,7 @@ class Proxy:
         if self._upstream is not None:
             self._upstream.budgets.close()
             await self._upstream.session.close()
+        await self._rate_limits.close()
         await self._queue.close()
 
     async def _serve(self, client: Client) -> None:
@@ -115,6 +121,7 @@ class Proxy:
             await client.refuse(refusals.unauthorized(credential_of(authorization)[1]))
             return
         about_also(user_id=caller.user_id)
+        await self._turns.take(caller.user_id)
         route = _admitted(client, caller)
         if isinstance(route, Refusal):
             await client.refuse(route)
@@ -156,6 +163,7 @@ class Proxy:
                 accept=self._accept,
                 drains=asyncio.Semaphore(self._settings.max_drains),
                 budgets=BudgetGuard(spend_view.ask, self._settings),
+                rate_limits=self._rate_limits,
                 instance_id=self._instance_id,
             )
         return self._upstream

@@ -40,6 +40,12 @@ def not_allowed(permission: Permission) -> Refusal:
     return Refusal(403, f"{REASONS[permission]}. {remedy} in the access file.", code=f"{permission}_not_allowed")
 
 
+def model_not_allowed(model: str | None) -> Refusal:
+    """A model that the access file does not let this user have; None: none is named, so OpenAI would choose."""
+    what = f"The model {model!r} is not open to you" if model else "Not all models are open to you, so name one"
+    return Refusal(403, f"{what}; the proxy's owner says which are, in the access file.", code="model_not_allowed")
+
+
 def unauthorized(credential: str) -> Refusal:
     """Nobody's key. Whether it is unknown, expired or revoked is not told; that it is no key at all is in its text."""
     return MISTYPED_KEY if is_mistyped_key(credential) else UNAUTHORIZED

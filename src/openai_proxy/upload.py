@@ -21,6 +21,7 @@ _LARGEST_READ_FIRST = 1024 * 1024  # a larger body is passed on while it comes, 
 _ONLY_JSON = {"chat", "responses", "body", "speech"}  # these bodies are JSON, whatever Content-Type they come with
 _JSON_TYPES = {"", "application/json", "application/x-www-form-urlencoded"}  # the last one is what curl says by itself
 _METERED_FORMS = {"images", "transcription"}
+_WITHOUT_MODEL = {"free", "unmetered"}
 _STORING = {"chat", "responses"}  # the operations that have `store` (SDK 3.54)
 
 
@@ -44,6 +45,7 @@ class Upload:
         self._endpoint = endpoint
         self._outcome = outcome
         self._may_run_in_background = "background_responses" in caller.allow
+        self._policy = caller.policy
         self._asks = endpoint.metering == "chat"
         self._unstored = not caller.store and endpoint.operation_name in _STORING
         self._head = b""
@@ -120,4 +122,11 @@ class Upload:
         return UnreadBody()
 
     def _refusal(self, facts: RequestFacts) -> Refusal | None:
-        return refusals.NO_BACKGROUND if facts.background and not self._may_run_in_background else None
+        if facts.background and not self._may_run_in_background:
+            return refusals.NO_BACKGROUND
+        if self._endpoint.metering in _WITHOUT_MODEL:
+            return None
+        unnamed = facts.model is None and self._client.body_ended and self._policy.models is not None
+        if unnamed or (facts.model is not None and not self._policy.permits(facts.model)):
+            return refusals.model_not_allowed(facts.model)
+        return None

@@ -18,6 +18,7 @@ import uvicorn
 
 from openai_proxy.access import Access
 from openai_proxy.adapters.upstream_keys import UpstreamKeys
+from openai_proxy.bootstrap import rate_limits
 from openai_proxy.endpoints import ENDPOINTS
 from openai_proxy.events import UsageEvent
 from openai_proxy.proxy import Proxy
@@ -188,7 +189,13 @@ async def staged(upstream: Upstream) -> AsyncIterator[Staged]:
     port = server.sockets[0].getsockname()[1]
     queue = QueueDouble()
     settings = Settings(openai_api_key="sk-team", openai_base_url=f"http://127.0.0.1:{port}/v1")
-    proxy = Proxy(settings, access=AccessDouble(), queue=queue, upstream_key=UpstreamKeys(settings).key)
+    proxy = Proxy(
+        settings,
+        access=AccessDouble(),
+        queue=queue,
+        upstream_key=UpstreamKeys(settings).key,
+        rate_limits=rate_limits(settings),
+    )
     config = uvicorn.Config(proxy, port=0, lifespan="off", log_config=None, loop="asyncio", access_log=False)
     config.load()
     front = uvicorn.Server(config)

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from openai_proxy.access import Access
 from openai_proxy.adapters.upstream_keys import UpstreamKeys
+from openai_proxy.bootstrap import rate_limits
 from openai_proxy.events import UsageEvent
 from openai_proxy.proxy import Proxy
 from openai_proxy.settings import Settings
@@ -90,7 +91,13 @@ async def running(platform: Platform, audience: str | None) -> AsyncIterator[str
     settings = Settings(
         openai_api_key="sk-team", log_view_url=f"http://{host}", log_view_audience=audience, gce_metadata_host=host
     )
-    proxy = Proxy(settings, access=NoAccess(), queue=NoQueue(), upstream_key=UpstreamKeys(settings).key)
+    proxy = Proxy(
+        settings,
+        access=NoAccess(),
+        queue=NoQueue(),
+        upstream_key=UpstreamKeys(settings).key,
+        rate_limits=rate_limits(settings),
+    )
     config = uvicorn.Config(proxy, port=0, lifespan="off", log_config=None, access_log=False)
     config.load()
     server = uvicorn.Server(config)

@@ -23,6 +23,7 @@ from yarl import URL
 from openai_proxy.access import Access, AccessFileError
 from openai_proxy.access_reading import mistakes
 from openai_proxy.adapters.upstream_keys import UpstreamKeys
+from openai_proxy.bootstrap import rate_limits
 from openai_proxy.events import UsageEvent
 from openai_proxy.keys import new_key
 from openai_proxy.ports import QueueError
@@ -180,7 +181,13 @@ async def staged(handler: Handler, moments: list[str], **options: Any) -> AsyncI
     queue, access = QueueDouble(moments), AccessDouble()
     async with upstream(handler) as base:
         settings = Settings(**{"openai_api_key": "sk-team", "openai_base_url": f"{base}/v1", **options})
-        proxy = Proxy(settings, access=access, queue=queue, upstream_key=UpstreamKeys(settings).key)
+        proxy = Proxy(
+            settings,
+            access=access,
+            queue=queue,
+            upstream_key=UpstreamKeys(settings).key,
+            rate_limits=rate_limits(settings),
+        )
         config = uvicorn.Config(proxy, port=0, lifespan="off", log_config=None, loop="asyncio", access_log=False)
         config.load()
         server = uvicorn.Server(config)
