@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,9 @@ FUNCTIONS = ("proxy", "usage_sink", "log_view")
 _STAGES = ({"usage_sink", "log_view"}, {"proxy"})  # who reads usage events before who writes them: they may be newer
 _HEALTH_SECONDS = 120.0
 _PAUSE_SECONDS = 2.0
+_LARGEST_SECRET = 65_536  # bytes: https://cloud.google.com/secret-manager/quotas
 _BIGQUERY = "https://bigquery.googleapis.com/bigquery/v2/"
+_STORAGE = "https://storage.googleapis.com/storage/v1/"
 
 
 class DeployError(Exception):
@@ -58,6 +61,7 @@ class Deployment:
     functions: Mapping[str, str]
     secrets: Mapping[str, str]
     access_events: str
+    access_object: str | None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -124,7 +128,7 @@ def put_openai_key(name: str | None) -> None:
 
 
 def put_access_file(path: Path) -> None:
-    """Make the file the newest version of its secret, if the proxy could use it, and tell the ledger.
+    """Make the file the newest version of its secret or object, if the proxy could use it, and tell the ledger.
 
     Raises:
         DeployError: no deployment, no such file, or not an access file.
@@ -137,9 +141,18 @@ def put_access_file(path: Path) -> None:
     except AccessFileError as error:
         raise DeployError(f"{path} was not sent: {error}") from None
     deployment = _ready()
-    _add_version(deployment, "access_file", text)
+    if deployment.access_object:
+        _put_object(deployment.access_object, text)
+    elif len(text.encode()) > _LARGEST_SECRET:
+        raise DeployError(
+            f"{path} has {len(text.encode())} bytes, and a secret holds {_LARGEST_SECRET}; "
+            "set Terraform's variable access_file_bucket = true, and apply"
+        )
+    else:
+        _add_version(deployment, "access_file", text)
     print(f"{len(users)} users; in force within a minute, without a redeploy.")
-    _tell_ledger(deployment, AccessTrail(path), f"sent to {deployment.secrets['access_file']}: {len(users)} users")
+    place = deployment.access_object or deployment.secrets["access_file"]
+    _tell_ledger(deployment, AccessTrail(path), f"sent to {place}: {len(users)} users")
 
 
 def _ready() -> Deployment:
@@ -228,6 +241,21 @@ def _add_version(deployment: Deployment, secret: str, value: str) -> None:
     print(f"{name}: a new version is the latest now.")
 
 
+def _put_object(url: str, text: str) -> None:
+    """Replace an object whole, or not at all: `gcloud storage cp` would take back what it finds to be broken.
+
+    https://cloud.google.com/storage/docs/json_api/v1/objects/insert
+    """
+    api = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE") or _STORAGE  # as gcloud's own calls
+    bucket, _, name = url.removeprefix("gs://").partition("/")
+    query = urllib.parse.urlencode({"uploadType": "media", "name": name})
+    place = urllib.parse.urljoin(api, f"/upload/storage/v1/b/{bucket}/o?{query}")
+    status, body = _post(place, text.encode(), "application/toml")
+    if status != 200:  # noqa: PLR2004 - OK
+        raise DeployError(f"{url} was not written ({status}): {body}")
+    print(f"{url}: a new version is the live one now.")
+
+
 def _tell_ledger(deployment: Deployment, trail: AccessTrail, what: str) -> None:
     """Tell what was done, and what the command line changed before: the file is sent, whether that succeeds or not."""
     account = os.environ.get("OPENAI_PROXY_OPERATOR") or _run("gcloud", "config", "get-value", "account").stdout.strip()
@@ -258,17 +286,16 @@ def _insert(deployment: Deployment, events: Sequence[AccessEvent]) -> None:
     project, dataset, table = deployment.access_events.split(".")
     api = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_BIGQUERY") or _BIGQUERY  # as gcloud's own calls
     rows = [{"insertId": event.event_id, "json": json.loads(event.to_json())} for event in events]
-    request = urllib.request.Request(  # noqa: S310 - Google's address, or the one that was set
-        f"{api}projects/{project}/datasets/{dataset}/tables/{table}/insertAll",
-        json.dumps({"rows": rows}).encode(),
-        {
-            "Authorization": f"Bearer {_run('gcloud', 'auth', 'print-access-token').stdout.strip()}",
-            "Content-Type": "application/json",
-        },
-    )
-    status, body = _get(request)
+    place = f"{api}projects/{project}/datasets/{dataset}/tables/{table}/insertAll"
+    status, body = _post(place, json.dumps({"rows": rows}).encode(), "application/json")
     if status != 200 or '"insertErrors"' in body:  # noqa: PLR2004 - OK
         raise DeployError(f"{deployment.access_events} was not written ({status}): {body}")
+
+
+def _post(url: str, body: bytes, content_type: str) -> tuple[int | None, str]:
+    token = _run("gcloud", "auth", "print-access-token").stdout.strip()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type}
+    return _get(urllib.request.Request(url, body, headers))  # noqa: S310 - Google's address, or the one that was set
 
 
 def _run(*command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:

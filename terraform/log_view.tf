@@ -39,7 +39,7 @@ resource "google_cloudfunctions2_function" "log_view" {
     max_instance_count               = var.functions.log_view.max_instances
 
     environment_variables = merge(local.environment, {
-      ACCESS_FILE     = "/secrets/access/access.toml"
+      ACCESS_FILE     = local.access_file
       THREADS         = tostring(var.functions.log_view.concurrency) # gunicorn's default, 4 a CPU, would cap it
       USAGE_STORE_URL = local.usage_store_url
     })
@@ -50,13 +50,16 @@ resource "google_cloudfunctions2_function" "log_view" {
       secret     = google_secret_manager_secret.secret["session_secret"].secret_id
       version    = "latest"
     }
-    secret_volumes {
-      project_id = local.project
-      secret     = google_secret_manager_secret.secret["access_file"].secret_id
-      mount_path = "/secrets/access"
-      versions {
-        version = "latest"
-        path    = "access.toml"
+    dynamic "secret_volumes" {
+      for_each = local.access_file_secrets
+      content {
+        project_id = local.project
+        secret     = google_secret_manager_secret.secret[secret_volumes.value].secret_id
+        mount_path = local.access_file_mount
+        versions {
+          version = "latest"
+          path    = local.access_file_name
+        }
       }
     }
   }
@@ -69,6 +72,7 @@ resource "google_cloudfunctions2_function" "log_view" {
     google_project_iam_member.build,
     google_secret_manager_secret_iam_member.log_view_reads,
     google_secret_manager_secret_version.first,
+    google_storage_bucket_iam_member.access_file_readers,
   ]
 }
 

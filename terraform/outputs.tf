@@ -27,6 +27,7 @@ output "deploy" {
       usage_sink = google_cloudfunctions2_function.usage_sink.name
       log_view   = google_cloudfunctions2_function.log_view.name
     }
+    access_object = var.access_file_bucket ? local.access_file : null
     access_events = "${local.project}.${google_bigquery_dataset.ledger.dataset_id}.${google_bigquery_table.access_events.table_id}"
     secrets       = { for key, secret in google_secret_manager_secret.secret : key => secret.secret_id }
   }

@@ -1,5 +1,10 @@
 # The proxy: the only function that the world may reach.
 
+locals {
+  budget_pipeline_seconds = "10" # a cold start of the sink, and a try that fails
+  budget_refresh_seconds  = "2"  # each question is a query that BigQuery charges for: docs/budgets.md
+}
+
 resource "google_service_account" "proxy" {
   project      = local.project
   account_id   = "${var.name}-proxy"
@@ -37,11 +42,14 @@ resource "google_cloudfunctions2_function" "proxy" {
     max_instance_count               = var.functions.proxy.max_instances
 
     environment_variables = merge(local.environment, {
-      ACCESS_FILE         = "/secrets/access/access.toml"
-      LOG_VIEW_AUDIENCE   = google_cloudfunctions2_function.log_view.service_config[0].uri # of the identity token
-      LOG_VIEW_URL        = google_cloudfunctions2_function.log_view.service_config[0].uri
-      OPENAI_API_KEY_FILE = "/secrets/openai/api_key"
-      USAGE_QUEUE_URL     = "pubsub://${local.project}/${google_pubsub_topic.usage_events.name}"
+      ACCESS_FILE             = local.access_file
+      BUDGET_INSTANCES        = tostring(var.functions.proxy.max_instances)
+      BUDGET_PIPELINE_SECONDS = local.budget_pipeline_seconds
+      BUDGET_REFRESH_SECONDS  = local.budget_refresh_seconds
+      LOG_VIEW_AUDIENCE       = google_cloudfunctions2_function.log_view.service_config[0].uri # of the identity token
+      LOG_VIEW_URL            = google_cloudfunctions2_function.log_view.service_config[0].uri
+      OPENAI_API_KEY_FILE     = "/secrets/openai/api_key"
+      USAGE_QUEUE_URL         = "pubsub://${local.project}/${google_pubsub_topic.usage_events.name}"
       UPSTREAM_KEYS_DIR       = "/secrets/upstream_keys"
     }, var.openai_base_url == null ? {} : { OPENAI_BASE_URL = var.openai_base_url })
 
@@ -56,13 +64,16 @@ resource "google_cloudfunctions2_function" "proxy" {
         path    = "api_key"
       }
     }
-    secret_volumes {
-      project_id = local.project
-      secret     = google_secret_manager_secret.secret["access_file"].secret_id
-      mount_path = "/secrets/access"
-      versions {
-        version = "latest"
-        path    = "access.toml"
+    dynamic "secret_volumes" {
+      for_each = local.access_file_secrets
+      content {
+        project_id = local.project
+        secret     = google_secret_manager_secret.secret[secret_volumes.value].secret_id
+        mount_path = local.access_file_mount
+        versions {
+          version = "latest"
+          path    = local.access_file_name
+        }
       }
     }
     dynamic "secret_volumes" {
@@ -89,6 +100,7 @@ resource "google_cloudfunctions2_function" "proxy" {
     google_project_iam_member.build,
     google_secret_manager_secret_iam_member.proxy_reads,
     google_secret_manager_secret_version.first,
+    google_storage_bucket_iam_member.access_file_readers,
   ]
 }
 

@@ -5,9 +5,10 @@
 locals {
   secrets = merge({
     openai_api_key = "not set yet: run make secrets"
-    access_file    = "version = 1\n"      # nobody may call
     session_secret = "${uuid()}${uuid()}" # 244 random bits, known to nobody; it needs no other value
-  }, { for name, key in local.upstream_keys : key => "not set yet: run make secrets KEY=${name}" })
+    }, { for key in local.access_file_secrets : key => local.access_file_first }, {
+    for name, key in local.upstream_keys : key => "not set yet: run make secrets KEY=${name}"
+  })
 
   upstream_keys = { for name in var.upstream_keys : name => "upstream_key_${name}" } # a team's name for it => ours
 }
@@ -35,7 +36,7 @@ resource "google_secret_manager_secret_version" "first" {
 }
 
 resource "google_secret_manager_secret_iam_member" "proxy_reads" {
-  for_each  = toset(concat(["access_file", "openai_api_key"], values(local.upstream_keys)))
+  for_each  = setunion(["openai_api_key"], local.access_file_secrets, values(local.upstream_keys))
   project   = local.project
   secret_id = google_secret_manager_secret.secret[each.key].secret_id
   role      = "roles/secretmanager.secretAccessor"
@@ -43,7 +44,7 @@ resource "google_secret_manager_secret_iam_member" "proxy_reads" {
 }
 
 resource "google_secret_manager_secret_iam_member" "log_view_reads" {
-  for_each  = toset(["access_file", "session_secret"])
+  for_each  = setunion(["session_secret"], local.access_file_secrets)
   project   = local.project
   secret_id = google_secret_manager_secret.secret[each.key].secret_id
   role      = "roles/secretmanager.secretAccessor"

@@ -57,6 +57,12 @@ variable "openai_base_url" {
   }
 }
 
+variable "access_file_bucket" {
+  description = "Whether the access file is an object of a bucket instead of a secret, which holds 64 KiB: some 300 users."
+  type        = bool
+  default     = false
+}
+
 variable "upstream_keys" {
   description = "Names of keys at OpenAI that teams have for themselves, as upstream_key in the access file; `make secrets KEY=NAME` sends each."
   type        = set(string)

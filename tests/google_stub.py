@@ -73,13 +73,18 @@ def fake_google(folder: Path) -> Iterator[FakeGoogle]:
 
 @dataclass(slots=True)
 class Loopback:
-    """A deployed proxy's /health, Secret Manager's addVersion, and BigQuery's insertAll, which may be told to fail."""
+    """A deployed proxy's /health, Secret Manager's addVersion, Cloud Storage's upload, and BigQuery's insertAll.
+
+    The last two may be told to fail.
+    """
 
     url: str
     health: tuple[int, str] = (200, "{}")
     versions: list[tuple[str, str]] = field(default_factory=list)
     inserted: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     insert_answer: tuple[int, str] = (200, "{}")
+    uploaded: list[tuple[str, str]] = field(default_factory=list)
+    upload_answer: tuple[int, str] = (200, "{}")
     asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
 
 
@@ -91,7 +96,12 @@ def loopback() -> Iterator[Loopback]:
             self._answer(stub.health[0], stub.health[1].encode())
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            data = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path.startswith("/upload/"):
+                stub.uploaded.append((self.path, data.decode()))
+                self._answer(stub.upload_answer[0], stub.upload_answer[1].encode())
+                return
+            body = json.loads(data)
             if self.path.endswith("/insertAll"):
                 stub.inserted += [(self.path, row["json"]) for row in body["rows"]]
                 self._answer(stub.insert_answer[0], stub.insert_answer[1].encode())
@@ -135,4 +145,5 @@ def gcloud_environ(folder: Path, *, functions: str, secrets: str) -> dict[str, s
         **{f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": f"{functions}/" for api in _APIS},
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER": f"{secrets}/",
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_BIGQUERY": f"{secrets}/bigquery/v2/",
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{secrets}/storage/v1/",
     }

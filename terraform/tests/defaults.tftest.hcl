@@ -62,3 +62,28 @@ run "everything_chosen" {
     error_message = "deletion_protection = false does not let the ledger go"
   }
 }
+
+run "access_file_in_a_bucket" {
+  command = plan
+
+  variables {
+    access_file_bucket = true
+  }
+
+  assert {
+    condition     = alltrue([for function in [google_cloudfunctions2_function.proxy, google_cloudfunctions2_function.log_view] : function.service_config[0].environment_variables["ACCESS_FILE"] == "gs://${google_storage_bucket.access_file[0].name}/${google_storage_bucket_object.first_access_file[0].name}"])
+    error_message = "the functions are not told where the object is"
+  }
+  assert {
+    condition     = google_storage_bucket.access_file[0].versioning[0].enabled && google_storage_bucket.access_file[0].uniform_bucket_level_access && google_storage_bucket.access_file[0].public_access_prevention == "enforced"
+    error_message = "the bucket keeps no versions, or may be opened to the public"
+  }
+  assert {
+    condition     = toset(keys(google_storage_bucket_iam_member.access_file_readers)) == toset(["log_view", "proxy"]) && !contains(keys(google_secret_manager_secret.secret), "access_file")
+    error_message = "others read the object, or the secret is still there"
+  }
+  assert {
+    condition     = length(google_cloudfunctions2_function.log_view.service_config[0].secret_volumes) == 0
+    error_message = "log_view still mounts the secret"
+  }
+}

@@ -242,6 +242,52 @@ def test_the_access_file_goes_into_its_secret(world: World, tmp_path: Path) -> N
     assert "1 user" in done.stdout
 
 
+@pytest.fixture(scope="module")
+def in_a_bucket(world: World) -> str:
+    """TERRAFORM_DIR of a deployment whose access file is an object."""
+    stub = Stub.new(world.checkout.parent / "bucket")
+    stub.apply("-var=access_file_bucket=true")
+    return str(stub.configuration)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "access.toml"
+    path.write_text("version = 1\n" + "".join(f"[users.u{number}]\nteam = 'research'\n" for number in range(5000)))
+    assert path.stat().st_size > 65_536
+    return path
+
+
+def test_a_file_too_large_for_a_secret_is_not_sent_and_the_variable_is_named(world: World, large: Path) -> None:
+    before = len(world.loopback.versions)
+
+    done = world.make("access", f"ACCESS_FILE={large}")
+
+    assert done.returncode != 0
+    assert "access_file_bucket = true" in done.stderr
+    assert len(world.loopback.versions) == before
+
+
+def test_in_a_bucket_the_access_file_may_be_of_any_size(world: World, large: Path, in_a_bucket: str) -> None:
+    done = world.make("access", f"ACCESS_FILE={large}", TERRAFORM_DIR=in_a_bucket)
+
+    assert done.returncode == 0, done.stderr
+    place = "/upload/storage/v1/b/acme-team-openai-proxy-access/o?uploadType=media&name=access.toml"
+    assert world.loopback.uploaded[-1] == (place, large.read_text())
+    assert "5000 users" in done.stdout
+
+
+def test_an_object_that_was_not_written_is_told(world: World, large: Path, in_a_bucket: str) -> None:
+    world.loopback.upload_answer = (403, "storage.objects.create denied")
+    try:
+        done = world.make("access", f"ACCESS_FILE={large}", TERRAFORM_DIR=in_a_bucket)
+    finally:
+        world.loopback.upload_answer = (200, "{}")
+
+    assert done.returncode != 0
+    assert "access.toml was not written (403): storage.objects.create denied" in done.stderr
+
+
 TABLE = "/bigquery/v2/projects/acme-team/datasets/openai_proxy/tables/access_events/insertAll"
 
 
