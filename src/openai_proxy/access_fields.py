@@ -30,7 +30,7 @@ _NOTE = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _LARGEST_AMOUNT = 999_999_999
 _LARGEST_LIMIT = 1_000_000_000
-_LIKE_A_SECRET = re.compile(r"(?:^|[^A-Za-z0-9])sk-|[A-Za-z0-9_-]{40,}")
+_LIKE_A_SECRET = re.compile(r"(?:^|[^A-Za-z0-9])sk-|[A-Za-z0-9_-]{40,}|[0-9a-fA-F]{12,}")  # a part of a hash, too
 _LONGEST_SHOWN = 64
 
 
@@ -94,7 +94,8 @@ def sha256(value: object) -> str:
         return value
     if isinstance(value, str) and "sk-" in value:
         raise FieldError("expected the key's SHA-256, 64 hexadecimal digits; this looks like a key: revoke it")
-    raise FieldError(f"expected 64 hexadecimal digits in small letters, not {shown(value)}")
+    found = f"a text of {len(value)} characters" if isinstance(value, str) else shown(value)
+    raise FieldError(f"expected 64 hexadecimal digits in small letters, not {found}")
 
 
 def note(value: object) -> str:

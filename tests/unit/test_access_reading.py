@@ -193,7 +193,10 @@ def test_a_good_file_has_no_mistakes() -> None:
         ("version = 1\n[[users.ada.keys]]\nid = 1", "line 3, column 1: users.ada.keys[0].id: expected 1 to 64 letters"),
         (
             'version = 1\n[[users.ada.keys]]\nid = "k"\nsha256 = "abc"',
-            "line 4, column 1: users.ada.keys[0].sha256: expected 64 hexadecimal digits in small letters, not 'abc'",
+            (
+                "line 4, column 1: users.ada.keys[0].sha256: expected 64 hexadecimal digits in small letters,"
+                " not a text of 3 characters"
+            ),
         ),
         (
             'version = 1\n[[users.ada.keys]]\nnote = "a\\nb"',
@@ -264,6 +267,8 @@ def test_all_mistakes_are_found_in_the_order_of_the_text() -> None:
         GOOD + f"\n[users.x]\nkeys = '{KEY}'",
         GOOD + f"\n[[users.x.keys]]\nsha256 = '{KEY}'",
         GOOD + f"\n[[users.x.keys]]\nsha256 = '{HASH.upper()}'",
+        GOOD + f"\n[[users.x.keys]]\nsha256 = '{HASH[:30]}?{HASH[31:]}'",
+        GOOD + f"\n[[users.x.keys]]\nid = '{HASH[:30]}?{HASH[31:]}'",
         GOOD + f"\n[[users.x.keys]]\nnote = 'it is {KEY}'",
         GOOD + f"\n[[users.x.keys]]\nid = '{HASH}'\nsha256 = '{HASH}'\ncreated_time = 2026-01-01T00:00:00Z",
         GOOD + f"\n[teams.x]\nbudgets = [{{ amount = '{KEY}', period = '{HASH}' }}]",
@@ -274,7 +279,7 @@ def test_all_mistakes_are_found_in_the_order_of_the_text() -> None:
         f"version = 1\n{HASH} = {KEY}",
         f"version = 1\na = {{ '{KEY}' = 1, '{KEY}' = 2 }}",
     ],
-    ids=range(20),
+    ids=range(22),
 )
 def test_what_is_said_of_a_mistake_shows_no_hash_and_no_key(text: str) -> None:
     said = "".join(map(str, mistakes(text)))
