@@ -33,16 +33,16 @@ locals {
     budget_80 = {
       title    = "a budget is used to 80 %"
       severity = "WARNING"
-      filter   = "${local.log_of.proxy} AND jsonPayload.message=\"a budget is nearly used up\""
-      labels   = { user = "EXTRACT(jsonPayload.user_id)" }
-      advice   = "Requests still pass. Raise the budget in the access file, or speak with the user."
+      filter   = "${local.log_of.proxy} AND jsonPayload.message=\"a budget is nearly used up\" AND jsonPayload.threshold=80"
+      labels   = { user = "EXTRACT(jsonPayload.user_id)", team = "EXTRACT(jsonPayload.team_id)" }
+      advice   = "Requests still pass. Raise the budget in the access file, or speak with the user or the team; without either it is the budget of all together."
     }
     budget_100 = {
       title    = "a budget is used up"
       severity = "ERROR"
       filter   = "${local.log_of.proxy} AND jsonPayload.message=\"a budget is used up\""
-      labels   = { user = "EXTRACT(jsonPayload.user_id)" }
-      advice   = "This user's requests are refused until the next period, or until the budget in the access file is raised."
+      labels   = { user = "EXTRACT(jsonPayload.user_id)", team = "EXTRACT(jsonPayload.team_id)" }
+      advice   = "Requests of this user or team (without either: of everybody) are refused until the next period, or until the budget in the access file is raised."
     }
   }
 }

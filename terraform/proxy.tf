@@ -43,6 +43,7 @@ resource "google_cloudfunctions2_function" "proxy" {
 
     environment_variables = merge(local.environment, {
       ACCESS_FILE             = local.access_file
+      BUDGET_CLAIMS_URL       = "gs://${google_storage_bucket.budget_claims.name}"
       BUDGET_INSTANCES        = tostring(var.functions.proxy.max_instances)
       BUDGET_PIPELINE_SECONDS = local.budget_pipeline_seconds
       BUDGET_REFRESH_SECONDS  = local.budget_refresh_seconds

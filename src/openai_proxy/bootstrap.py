@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from openai_proxy.ports import AccessLog, DeadLetterBox, DeadLetters, UsageLedger, UsageQueue, UsageStore
+from openai_proxy.ports import AccessLog, Claims, DeadLetterBox, DeadLetters, UsageLedger, UsageQueue, UsageStore
 from openai_proxy.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -30,7 +30,24 @@ def proxy(environ: Mapping[str, str]) -> Proxy:
         queue=usage_queue(settings),
         upstream_key=UpstreamKeys(settings).key,
         rate_limits=rate_limits(settings),
+        claims=claims(settings),
     )
+
+
+def claims(settings: Settings) -> Claims | None:
+    """Where it is claimed to be the first: the folder or the bucket of `BUDGET_CLAIMS_URL`, or nowhere."""
+    if not settings.budget_claims_url:
+        return None
+    parts = urlsplit(settings.budget_claims_url)
+    if parts.scheme == "gs" and parts.netloc and not parts.path.strip("/"):
+        from openai_proxy.adapters.bucket_claims import BucketClaims
+
+        return BucketClaims(parts.netloc)
+    if parts.scheme == "file" and not parts.netloc and parts.path:
+        from openai_proxy.adapters.folder_claims import FolderClaims
+
+        return FolderClaims(Path(unquote(parts.path)))
+    raise _wrong("BUDGET_CLAIMS_URL", "file:///path/to/folder", "gs://BUCKET")
 
 
 def rate_limits(settings: Settings) -> RateLimits:

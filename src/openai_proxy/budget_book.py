@@ -33,6 +33,7 @@ class Reservation:
     amount: Decimal
     moment: float
     entries: tuple[_Entry, ...]
+    is_open: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class _Entry:
     began: datetime  # what this instance did before is asked for, as if another had
     touched: float
     own: Decimal = _ZERO  # settled and held by this instance since then
+    held: Decimal = _ZERO  # of that, what is not settled
     others: Decimal = _ZERO  # by all others, and before, when the ledger was asked
     instances: int = 1  # that share it, as far as the ledger knew
     asked: float | None = None  # when the ledger was asked for that
@@ -151,9 +153,11 @@ class BudgetBook:
         """Replace what was held by what it came to."""
         for entry in reservation.entries:
             entry.own += cost - reservation.amount
+            if reservation.is_open:
+                entry.held -= reservation.amount
             if entry.asking:
                 entry.asking = (entry.asking[0], min(entry.asking[1], entry.own))
-        reservation.amount = cost
+        reservation.amount, reservation.is_open = cost, False
 
     def may_ask(self, account: Account, *, clock: float) -> float:
         """In how many seconds the ledger may be asked about an account (again)."""
@@ -190,10 +194,15 @@ class BudgetBook:
             return clock - entry.asked > self._spacing.fresh
         return clock - entry.asked > self._oldest(budget.amount - entry.others - entry.own, budget.amount) / 2
 
-    def committed(self, budget: Budget, now: datetime) -> Decimal | None:
-        """What is spent and held, as far as is known; None: the ledger never told."""
+    def committed(self, budget: Budget, now: datetime) -> Decimal:
+        """What is spent and held, as far as is known."""
         entry = self._entries.get(budget.account(now))
-        return None if entry is None or entry.asked is None else entry.others + entry.own
+        return _ZERO if entry is None else entry.others + entry.own
+
+    def spent(self, budget: Budget, now: datetime) -> Decimal:
+        """Without what this instance holds for requests that are under way."""
+        entry = self._entries.get(budget.account(now))
+        return _ZERO if entry is None else entry.others + entry.own - entry.held
 
     def _has_room(self, budget: Budget, entry: _Entry, amount: Decimal, *, arrived: float, clock: float) -> bool:
         """Whether the request fits, beside what others may have taken that nobody here can know."""
@@ -229,6 +238,7 @@ class BudgetBook:
         reservation = Reservation(amount, clock, entries)
         for entry in entries:
             entry.own += amount
+            entry.held += amount
             entry.largest = max(entry.largest, amount)
             if self._spacing.instances > 1:
                 self._note(entry, reservation, clock)

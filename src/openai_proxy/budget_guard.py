@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 from weakref import WeakValueDictionary
 
 from openai_proxy.budget_book import AskFirst, BudgetBook, Exceeded, Reservation, Spacing
+from openai_proxy.budget_notices import BudgetNotices
 from openai_proxy.budgets import Account, Budget
 from openai_proxy.events import BudgetState
 from openai_proxy.ports import Spend, SpendQuestion
@@ -41,6 +42,7 @@ class Ask(Protocol):
 class Held:
     """What is held for one request, since `now`."""
 
+    budgets: tuple[Budget, ...]
     reservation: Reservation
     state: BudgetState
     now: datetime
@@ -54,8 +56,16 @@ class Unknown:
 class BudgetGuard:
     """All budgets of one process. While the ledger cannot be asked, what fits by what is known is let in, if so set."""
 
-    def __init__(self, ask: Ask, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        ask: Ask,
+        settings: Settings,
+        notices: BudgetNotices | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ask = ask
+        self._notices = notices or BudgetNotices()
         self._spacing = Spacing(
             instances=max(1, settings.budget_instances),
             pipeline=settings.budget_pipeline_seconds,
@@ -91,20 +101,23 @@ class BudgetGuard:
                     return self._decide_blindly(budgets, amount, now)
                 if isinstance(decision, Reservation):
                     self._refresh(budgets, now)
-                    return Held(reservation=decision, state="checked", now=now)
+                    return Held(budgets=budgets, reservation=decision, state="checked", now=now)
                 if isinstance(decision, Exceeded):
-                    self._tell_refusal(decision)
+                    self._tell_refusal(decision, now)
                     return decision
                 self._want(decision.accounts)
                 await news.wait()
 
-    def settle(self, held: Held, cost: Decimal) -> None:
-        """Replace what was held by what it came to."""
-        self._book.settle(held.reservation, cost)
+    def settle(self, held: Held, cost: Decimal | None) -> None:
+        """Replace what was held by what it came to; where that is not known, it is as much."""
+        self._book.settle(held.reservation, held.reservation.amount if cost is None else cost)
         self._say_news()
+        for budget in held.budgets:
+            self._notices.look(budget, self._book.spent(budget, held.now), held.now)
 
     def close(self) -> None:
-        """Ask no more."""
+        """Ask no more, and tell no more."""
+        self._notices.close()
         if self._asker is not None:
             self._asker.cancel()
 
@@ -174,9 +187,9 @@ class BudgetGuard:
             return Unknown()
         decision = self._book.reserve_blindly(budgets, amount, now=now, clock=self._clock())
         if isinstance(decision, Exceeded):
-            self._tell_refusal(decision)
+            self._tell_refusal(decision, now)
             return decision
-        return Held(reservation=decision, state="unreachable", now=now)
+        return Held(budgets=budgets, reservation=decision, state="unreachable", now=now)
 
     def _note_failure(self, asked: float, reason: str) -> None:
         self._latest_failure = self._clock()
@@ -191,7 +204,8 @@ class BudgetGuard:
 
     # What the log says, not too often
 
-    def _tell_refusal(self, exceeded: Exceeded) -> None:
+    def _tell_refusal(self, exceeded: Exceeded, now: datetime) -> None:
+        self._notices.look(exceeded.budget, self._book.spent(exceeded.budget, now), now, is_refused=True)
         scope = exceeded.budget.scope
         self._tell(
             exceeded.budget,

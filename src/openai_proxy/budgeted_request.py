@@ -65,9 +65,7 @@ class BudgetedRequest:
         if self._held is not None:
             from openai_proxy.pricing import priced
 
-            cost = priced(finished).cost.list_cost
-            if cost is not None:
-                self._guard.settle(self._held, cost)
+            self._guard.settle(self._held, priced(finished).cost.list_cost)
             self._held = None
 
     async def _hold(self, started: UsageEvent, reader: RequestReader, size: int) -> UsageEvent | Refusal:

@@ -25,6 +25,17 @@ class SecretError(Exception):
     """A secret cannot be had now; the message says which, never what it is."""
 
 
+class ClaimError(Exception):
+    """Whether a name is claimed cannot be known now."""
+
+
+class Claims(Protocol):
+    """Lets one of many do what must be done once."""
+
+    def claim(self, name: str) -> bool:
+        """Whether nobody had claimed this name; from now on somebody has. `ClaimError`: that is not known."""
+
+
 class UsageQueue(Protocol):
     """Carries usage events from the proxy to the sink, at least once."""
 

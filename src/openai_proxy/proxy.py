@@ -16,6 +16,7 @@ import aiohttp
 from openai_proxy import attribution, endpoints, refusals
 from openai_proxy.access import AccessFileError, AccessSource, Caller, credential_of
 from openai_proxy.budget_guard import BudgetGuard
+from openai_proxy.budget_notices import BudgetNotices
 from openai_proxy.client import Client, ClientGoneError, Receive, Scope, Send
 from openai_proxy.endpoints import Route
 from openai_proxy.events import UsageEvent
@@ -24,7 +25,7 @@ from openai_proxy.headers import value_of
 from openai_proxy.health import Health
 from openai_proxy.identity_token import IdentityToken
 from openai_proxy.page_relay import PageRelay, is_of_page
-from openai_proxy.ports import QueueError, SecretError, UsageQueue
+from openai_proxy.ports import Claims, QueueError, SecretError, UsageQueue
 from openai_proxy.rate_limits import RateLimits
 from openai_proxy.refusals import Refusal
 from openai_proxy.refused_families import Refused
@@ -32,6 +33,7 @@ from openai_proxy.settings import Settings
 from openai_proxy.spend_view import SpendView
 from openai_proxy.structured_log import about, about_also, log
 from openai_proxy.turns import Turns
+from openai_proxy.webhook import Webhook
 
 # OpenAI closes idle connections; one that we keep for less time is not found closed by the next request
 _KEEP_ALIVE_SECONDS = 15.0
@@ -53,8 +55,10 @@ class Proxy:
         queue: UsageQueue,
         upstream_key: Callable[[str | None], str],
         rate_limits: RateLimits,
+        claims: Claims | None = None,
     ) -> None:
         self._upstream_key = upstream_key
+        self._claims = claims
         self._rate_limits = rate_limits
         self._turns = Turns()
         self._settings = settings
@@ -156,13 +160,15 @@ class Proxy:
             )
             self._identity = IdentityToken(session, self._settings)
             spend_view = SpendView(session, self._settings, self._identity, self._instance_id)
+            webhook = self._settings.budget_webhook_url
+            notices = BudgetNotices(self._claims, Webhook(session, webhook).send if webhook else None)
             self._upstream = Upstream(
                 session=session,
                 settings=self._settings,
                 upstream_key=self._upstream_key,
                 accept=self._accept,
                 drains=asyncio.Semaphore(self._settings.max_drains),
-                budgets=BudgetGuard(spend_view.ask, self._settings),
+                budgets=BudgetGuard(spend_view.ask, self._settings, notices),
                 rate_limits=self._rate_limits,
                 instance_id=self._instance_id,
             )

@@ -53,6 +53,8 @@ class Settings:
     budget_refresh_seconds: float = 0.25
     budget_unreachable: str = "admit"
     budget_unreachable_seconds: float = 600.0
+    budget_claims_url: str | None = None
+    budget_webhook_url: str | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:

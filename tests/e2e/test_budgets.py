@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import openai
@@ -86,6 +88,36 @@ def test_a_budget_is_used_up_to_the_last_request_that_fits_and_not_beyond(
     message = json.loads(refused.body)["error"]["message"]
     assert "of the budget of user ada, 0.02 USD a month" in message
     assert re.search(r"It begins anew at 20\d\d-\d\d-01T00:00:00Z\.", message)
+
+
+def test_each_threshold_is_one_line_of_the_log_and_one_message_of_the_webhook(upstream: CountingUpstream) -> None:
+    got: list[str] = []
+
+    class Chat(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["content-length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Chat) as chat_server:
+        threading.Thread(target=chat_server.serve_forever, daemon=True).start()
+        with serving(upstream, BUDGET_WEBHOOK_URL=f"http://127.0.0.1:{chat_server.server_port}/hook") as proxy:
+            key = with_budget(proxy, "nora", "0.04")
+            until_refused(proxy, key, chat())
+            wait_for("the last message", lambda: len(got) == 3)
+            proxy.stop()
+            proxy.start()
+            assert post(proxy, key, chat()).status == 429
+            lines = [json.loads(line) for line in proxy.stderr.read_text().splitlines() if '"threshold"' in line]
+        chat_server.shutdown()
+
+    assert [(line["threshold"], line["user_id"]) for line in lines] == [(50, "nora"), (80, "nora"), (100, "nora")]
+    assert [text.split(",")[0] for text in got] == [
+        f"{percent} % of the budget of user nora" for percent in (50, 80, 100)
+    ]
 
 
 def test_the_sdk_does_not_try_again_what_a_budget_refuses(proxy: Serving) -> None:

@@ -13,6 +13,7 @@ import random
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -259,7 +260,17 @@ def test_four_proxies_stay_within_the_bound_and_refuse_nobody_falsely(
     for one in load.refused:
         assert _highest(heights, one.sent, one.told) + amounts[one.limit] > budget, "refused, though there was room"
     assert len({record["instance_id"] for record in records}) >= PROXIES
+    _assert_no_threshold_is_told_twice(cluster, f"of-{user_id}")
     _assert_all_decide_as_the_ledger_says(cluster, load.key, user_id, budget, amounts[LIMITS[0]])
+
+
+def _assert_no_threshold_is_told_twice(cluster: Cluster, team_id: str) -> None:
+    """A kill may meet the line; a second one may not come."""
+    logs = [cluster.main.stderr, *(twin.errors for twin in cluster.twins)]
+    lines = [json.loads(line) for log in logs for line in log.read_text().splitlines() if '"threshold"' in line]
+    told = Counter(line["threshold"] for line in lines if line["team_id"] == team_id)
+    assert told
+    assert set(told.values()) == {1}, told
 
 
 def _assert_all_decide_as_the_ledger_says(

@@ -28,6 +28,7 @@ GRANTS = {
     (PROXY, "roles/run.invoker", "service openai-proxy-log-view"),
     (PROXY, "roles/pubsub.publisher", "topic openai-proxy-usage-events"),
     (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-openai-api-key"),
+    (PROXY, "roles/storage.objectCreator", "bucket acme-team-openai-proxy-budget-claims"),
     (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-access-file"),
     (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-upstream-key-research"),
     (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-upstream-key-model-evals"),
@@ -54,6 +55,7 @@ PLATFORM = {"THREADS", "LOG_EXECUTION_ID"}
 ENVIRONMENT = {
     "proxy": {
         "ACCESS_FILE",
+        "BUDGET_CLAIMS_URL",
         "BUDGET_INSTANCES",
         "BUDGET_PIPELINE_SECONDS",
         "BUDGET_REFRESH_SECONDS",
@@ -315,6 +317,7 @@ def _grant(values: Mapping[str, Any]) -> tuple[str, str, str]:
         ("topic", "topic"),
         ("subscription", "subscription"),
         ("secret_id", "secret"),
+        ("bucket", "bucket"),
         ("dataset_id", "dataset"),
         ("service_account_id", "account"),
     ):

@@ -89,6 +89,18 @@ def test_what_is_settled_makes_room_for_its_difference() -> None:
     assert isinstance(book.reserve("9.5"), Reservation)
 
 
+def test_what_is_held_is_committed_and_not_spent() -> None:
+    book = Book(ALONE).opened("2")
+    one, other = book.held("1"), book.held("3")
+    assert book.book.committed(budget(), NOON) == 6
+    assert book.book.spent(budget(), NOON) == 2
+
+    book.book.settle(one, Decimal("0.5"))
+    book.book.settle(other, other.amount)
+    assert book.book.committed(budget(), NOON) == Decimal("5.5")
+    assert book.book.spent(budget(), NOON) == Decimal("5.5")
+
+
 def test_what_cost_more_than_was_held_counts_in_full() -> None:
     book = Book(ALONE).opened()
     book.book.settle(book.held("1"), Decimal(4))

@@ -92,6 +92,10 @@ class DataFolder:
         """`USAGE_STORE_URL` of this folder."""
         return _sqlite_url(self.ledger_file)
 
+    def claims_url(self) -> str:
+        """`BUDGET_CLAIMS_URL` of this folder."""
+        return "file://" + quote(str(self.path / "budget_claims"))
+
 
 def _sqlite_url(path: Path) -> str:
     return "sqlite:///" + quote(str(path))

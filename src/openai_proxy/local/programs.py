@@ -31,6 +31,7 @@ _LIMITS = (
     "BUDGET_REFRESH_SECONDS",
     "BUDGET_UNREACHABLE",
     "BUDGET_UNREACHABLE_SECONDS",
+    "BUDGET_WEBHOOK_URL",
     "RATE_LIMIT_URL",
 )
 # What functions-framework would read in place of its command line.
@@ -67,6 +68,7 @@ def programs(plan: Plan) -> tuple[Program, ...]:
     session = {"SESSION_SECRET": plan.folder.session_secret()}
     view_key = {"LOG_VIEW_TOKEN": plan.view_token}
     proxy = queue | access | sink_place | demo | _upstream(plan) | {"LOG_VIEW_URL": view_url} | view_key
+    proxy |= {"BUDGET_CLAIMS_URL": plan.folder.claims_url()}
     proxy |= {name: plan.environ[name] for name in _LIMITS if name in plan.environ}
     started = [
         _function(plan, "proxy", in_url(plan.host), plan.port, proxy),
