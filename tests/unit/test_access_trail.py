@@ -80,6 +80,19 @@ def test_what_comes_while_the_ledger_is_told_waits_for_the_next_time(trail: Acce
     assert trail.waiting() == [NEXT]
 
 
+def test_two_may_tell_the_ledger_at_the_same_time(trail: AccessTrail) -> None:
+    log = LogDouble()
+    add(trail, EVENT)
+
+    def add_and_be_overtaken(events: Sequence[AccessEvent]) -> None:
+        log.add(events)
+        trail.deliver(log.add)
+
+    assert trail.deliver(add_and_be_overtaken) == 1
+    assert log.kept == [EVENT, EVENT]  # which the ledger counts once
+    assert trail.waiting() == []
+
+
 def test_a_change_that_fails_is_not_told(trail: AccessTrail) -> None:
     add(trail, EVENT)
 

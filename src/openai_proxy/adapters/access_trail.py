@@ -91,7 +91,7 @@ class AccessTrail:
                 if left:
                     write_whole(self.path, "".join(f"{line}\n" for line in left))
                 else:
-                    self.path.unlink()
+                    self.path.unlink(missing_ok=True)  # another command may have told them meanwhile
         return len(events)
 
     def _lines(self) -> Iterator[tuple[str, AccessEvent]]:
