@@ -1,7 +1,7 @@
 """Edits of the access file by the command line: text in, text out, comments kept.
 
 Pure: keys, hashes and times are arguments. `adapters/access_file.py` reads and writes the file, and lets nothing be
-written that is not an access file. Values are those of TOML; None takes one away.
+written that is not an access file. Values are those of TOML by field; None takes one away.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from openai_proxy.access_fields import NAME, NAME_FORM, Role
+from openai_proxy.access_fields import NAME, NAME_FORM
 from openai_proxy.access_reading import VERSION, parse
 from openai_proxy.access_tables import Key, User
 from openai_proxy.toml_edits import EditError, add_listed, add_table, remove, set_values
@@ -21,6 +21,7 @@ version = {VERSION}
 """
 
 Values = Mapping[str, object]
+_NOTHING: Values = {}
 
 
 def issued_key(
@@ -31,31 +32,21 @@ def issued_key(
     return Key(key_id=key_id, sha256=sha256, created_time=now.replace(microsecond=0), expires_time=expires, note=note)
 
 
-def add_user(
-    text: str,
-    user_id: str,
-    key: Key,
-    *,
-    team_id: str | None = None,
-    role: Role = "member",
-    allow_user_name: bool = False,
-    values: Values | None = None,
-) -> str:
-    """Add a user who holds one key; `values` are further fields of theirs.
+def add_user(text: str, user_id: str, key: Key, values: Values = _NOTHING) -> str:
+    """Add a user who holds one key; a member, unless the values say another role.
 
     Raises:
         EditError: the name is taken, or it or the team's name is none.
     """
     _must_be_name("user", user_id)
-    if team_id is not None:
+    team_id = values.get("team")
+    if isinstance(team_id, str):
         _must_be_name("team", team_id)
     known = parse(text).users.get(user_id)
     if known is not None:
         what_to_do = "it is revoked; choose another name" if known.revoked else f"try: key rotate {user_id}"
         raise EditError(f"user {user_id!r} exists already; {what_to_do}")
-    fields: dict[str, object] = {} if team_id is None else {"team": team_id}
-    fields |= {"role": role} | ({"allow_user_name": True} if allow_user_name else {})
-    fields |= {name: value for name, value in (values or {}).items() if value is not None}
+    fields = {"team": None, "role": "member", **values}  # these first
     return add_listed(add_table(text, ("users", user_id), fields), ("users", user_id, "keys"), _fields(key))
 
 
@@ -87,7 +78,7 @@ def add_team(text: str, team_id: str, values: Values) -> str:
     _must_be_name("team", team_id)
     if team_id in parse(text).teams:
         raise EditError(f"team {team_id!r} exists already; try: team set {team_id}")
-    return add_table(text, ("teams", team_id), {name: value for name, value in values.items() if value is not None})
+    return add_table(text, ("teams", team_id), values)
 
 
 def set_team(text: str, team_id: str, values: Values) -> str:
@@ -205,10 +196,14 @@ def _set_or_add(text: str, name: str, values: Values) -> str:
     try:
         return set_values(text, (name,), values)
     except KeyError:
-        return add_table(text, (name,), {field: value for field, value in values.items() if value is not None})
+        return add_table(text, (name,), values)
 
 
-def _fields(key: Key) -> dict[str, object]:
-    fields: dict[str, object] = {"id": key.key_id, "sha256": key.sha256, "created_time": key.created_time}
-    fields |= {} if key.expires_time is None else {"expires_time": key.expires_time}
-    return fields if key.note is None else fields | {"note": key.note}
+def _fields(key: Key) -> Values:
+    return {
+        "id": key.key_id,
+        "sha256": key.sha256,
+        "created_time": key.created_time,
+        "expires_time": key.expires_time,
+        "note": key.note,
+    }

@@ -48,7 +48,7 @@ def test_a_new_file_can_be_read_and_has_no_users() -> None:
 
 
 def test_an_added_user_holds_the_key() -> None:
-    text = add_user(NEW_FILE, "ada", key(1), team_id="research", role="admin", allow_user_name=True)
+    text = add_user(NEW_FILE, "ada", key(1), {"team": "research", "role": "admin", "allow_user_name": True})
 
     (user,) = Access.parse(text).users.values()
     assert (user.user_id, user.team_id, user.role, user.allow_user_name) == ("ada", "research", "admin", True)
@@ -57,7 +57,7 @@ def test_an_added_user_holds_the_key() -> None:
 
 
 def test_a_file_reads_as_a_person_would_write_it() -> None:
-    text = add_user(add_user("version = 1\n", "ada", key(1)), "a.b@c", key(2), team_id="x")
+    text = add_user(add_user("version = 1\n", "ada", key(1)), "a.b@c", key(2), {"team": "x"})
 
     assert (
         text
@@ -129,7 +129,7 @@ team = "research"
         text = rotate_key(text, user_id, key(number), overlap=DAY)
     for user_id in ("ada", "grace"):
         text = revoke_user(text, user_id)
-    text = add_user(text, "mary", key(9), team_id="research")
+    text = add_user(text, "mary", key(9), {"team": "research"})
 
     headers = {before: after for before, after in pairwise(text.splitlines()) if before.startswith("#")}
     assert headers == {
@@ -164,7 +164,7 @@ def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(match="a user's name has 1 to 64"):
         add_user(NEW_FILE, name, key(1))
     with pytest.raises(match="a team's name has 1 to 64"):
-        add_user(NEW_FILE, "ada", key(1), team_id=name)
+        add_user(NEW_FILE, "ada", key(1), {"team": name})
 
 
 def test_a_name_that_is_taken_is_refused_even_when_its_user_is_revoked() -> None:
@@ -246,8 +246,13 @@ def test_a_file_written_with_inline_tables_is_edited_as_well() -> None:
 
 
 def test_a_user_is_added_with_all_that_holds_for_them() -> None:
-    values = {"models": ["gpt-*"], "budgets": [{"amount": "20.00", "period": "month"}], "required_tags": None}
-    text = add_user(NEW_FILE, "ada", key(1), role="lead", values=values)
+    values = {
+        "role": "lead",
+        "models": ["gpt-*"],
+        "budgets": [{"amount": "20.00", "period": "month"}],
+        "required_tags": None,
+    }
+    text = add_user(NEW_FILE, "ada", key(1), values)
 
     assert 'role = "lead"\nmodels = ["gpt-*"]\nbudgets = [{amount = "20.00", period = "month"}]\n\n[[users' in text
     caller = Access.parse(text).caller(Access.parse(text).users["ada"], "key_1")
@@ -256,7 +261,7 @@ def test_a_user_is_added_with_all_that_holds_for_them() -> None:
 
 
 def test_what_is_set_of_a_user_changes_and_what_is_unset_goes() -> None:
-    text = add_user(NEW_FILE, "ada", key(1), team_id="research")
+    text = add_user(NEW_FILE, "ada", key(1), {"team": "research"})
 
     text = set_user(text, "ada", {"team": None, "role": "lead", "requests_per_minute": 5, "allow": ["files"]})
 
@@ -266,7 +271,9 @@ def test_what_is_set_of_a_user_changes_and_what_is_unset_goes() -> None:
 
 
 def test_teams_are_added_set_and_removed_when_nobody_is_left() -> None:
-    text = add_team(add_user(NEW_FILE, "ada", key(1), team_id="research"), "research", {"store": False, "models": None})
+    text = add_team(
+        add_user(NEW_FILE, "ada", key(1), {"team": "research"}), "research", {"store": False, "models": None}
+    )
     text = set_team(text, "research", {"user_budgets": [{"amount": 5, "period": "day"}], "store": None})
 
     team = Access.parse(text).tables.teams["research"]
@@ -279,7 +286,7 @@ def test_teams_are_added_set_and_removed_when_nobody_is_left() -> None:
 def test_a_team_with_many_members_names_some() -> None:
     text = add_team(NEW_FILE, "x", {})
     for number in range(5):
-        text = add_user(text, f"u{number}", key(number), team_id="x")
+        text = add_user(text, f"u{number}", key(number), {"team": "x"})
 
     with pytest.raises(EditError, match="has members: u0, u1, u2 and 2 more;"):
         remove_team(text, "x")

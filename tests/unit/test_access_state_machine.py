@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from openai_proxy import access_edits, endpoints
-from openai_proxy.access import Access, Caller, Key, Role
+from openai_proxy.access import Access, Caller, Key
 from openai_proxy.keys import key_hash, new_key
 from openai_proxy.toml_edits import EditError
 
@@ -135,14 +135,12 @@ class AccessMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(USERS), values=OF_USERS)
     def add_user(self, name: str, values: dict[str, Any]) -> None:
-        role: Role = values.pop("role", None) or "member"
-        team = values.pop("team", None)
         self.edit(
-            lambda text, key: access_edits.add_user(text, name, key, team_id=team, role=role, values=values),
+            lambda text, key: access_edits.add_user(text, name, key, values),
             refused=name in self.users,
             owner=name,
         )
-        self.users.setdefault(name, {"role": role, "team": team, **values})
+        self.users.setdefault(name, dict(values))
 
     @rule(name=st.sampled_from(USERS), values=OF_USERS)
     def set_user(self, name: str, values: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from openai_proxy.access_edits import add_user, revoke_user, set_user
 from openai_proxy.access_fields import ROLES
 from openai_proxy.access_reading import USER
-from openai_proxy.access_tables import Key, User
+from openai_proxy.access_tables import User
 from openai_proxy.commands.access_editing import current, edit, print_json, something
 from openai_proxy.commands.access_keys import add_key_options, issue_key
 from openai_proxy.commands.access_values import add_rules, add_unset, values
@@ -20,7 +20,6 @@ from openai_proxy.local.usage_text import table
 from openai_proxy.toml_edits import EditError
 
 _FIELDS = tuple(name for name in USER if name not in {"keys", "revoked"})
-_FOR_FIRST = {"team", "role", "allow_user_name"}  # `add_user` takes these by name
 
 
 def add_to(commands: Commands) -> None:
@@ -49,19 +48,7 @@ def add_to(commands: Commands) -> None:
 def _add(arguments: Arguments) -> int:
     data_folder(arguments).make()
     said = values(arguments, _FIELDS)
-
-    def add(text: str, key: Key) -> str:
-        return add_user(
-            text,
-            arguments.name,
-            key,
-            team_id=arguments.team,
-            role=arguments.role or "member",
-            allow_user_name=bool(arguments.allow_user_name),
-            values={name: value for name, value in said.items() if name not in _FOR_FIRST},
-        )
-
-    return issue_key(arguments, add)
+    return issue_key(arguments, lambda text, key: add_user(text, arguments.name, key, said))
 
 
 def _set(arguments: Arguments) -> int:

@@ -24,7 +24,8 @@ def demo_key(access_file: AccessFile, *, allow_user_name: bool) -> str | None:
     entry = issued_key(new_key_id(), key_hash(key), datetime.now(UTC))
 
     def add(text: str) -> str:
-        return add_user(text, USER_ID, entry, team_id=USER_ID, role="admin", allow_user_name=allow_user_name)
+        values = {"team": USER_ID, "role": "admin", "allow_user_name": allow_user_name or None}
+        return add_user(text, USER_ID, entry, values)
 
     def rotate(text: str) -> str:
         return rotate_key(text, USER_ID, entry, overlap=_OVERLAP)
