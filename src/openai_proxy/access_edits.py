@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from openai_proxy.access_fields import NAME, NAME_FORM
 from openai_proxy.access_reading import VERSION, parse
-from openai_proxy.access_tables import Key, User
+from openai_proxy.access_tables import Key, Team, User
 from openai_proxy.toml_edits import EditError, add_listed, add_table, remove, set_values
 
 NEW_FILE = f"""\
@@ -56,7 +56,7 @@ def set_user(text: str, user_id: str, values: Values) -> str:
     Raises:
         EditError: there is no such user.
     """
-    _user(text, user_id)
+    known_user(parse(text).users, user_id)
     return set_values(text, ("users", user_id), values)
 
 
@@ -87,7 +87,7 @@ def set_team(text: str, team_id: str, values: Values) -> str:
     Raises:
         EditError: there is no such team.
     """
-    _must_have_team(text, team_id)
+    known_team(parse(text).teams, team_id)
     return set_values(text, ("teams", team_id), values)
 
 
@@ -97,8 +97,9 @@ def remove_team(text: str, team_id: str) -> str:
     Raises:
         EditError: there is no such team, or somebody is in it who may call.
     """
-    _must_have_team(text, team_id)
-    members = [user.user_id for user in parse(text).users.values() if user.team_id == team_id and not user.revoked]
+    tables = parse(text)
+    known_team(tables.teams, team_id)
+    members = tables.members(team_id)
     if members:
         named = ", ".join(members[:3]) + (f" and {len(members) - 3} more" if len(members) > 3 else "")  # noqa: PLR2004
         raise EditError(f"team {team_id!r} has members: {named}; move each first: user set NAME --team TEAM")
@@ -164,6 +165,28 @@ def revoke_key(text: str, key_id: str, now: datetime) -> str:
     return text
 
 
+def known_user(users: Mapping[str, User], user_id: str) -> User:
+    """A user by name.
+
+    Raises:
+        EditError: there is no such user.
+    """
+    if user_id not in users:
+        raise EditError(f"there is no user {user_id!r}; see: user list")
+    return users[user_id]
+
+
+def known_team(teams: Mapping[str, Team], team_id: str) -> Team:
+    """A team's table by name.
+
+    Raises:
+        EditError: there is no such table.
+    """
+    if team_id not in teams:
+        raise EditError(f"there is no team {team_id!r} in the access file; see: team list")
+    return teams[team_id]
+
+
 def _numbers(user: User, key_id: str) -> list[int]:
     return [number for number, key in enumerate(user.keys) if key.key_id == key_id]
 
@@ -173,20 +196,8 @@ def _must_be_name(what: str, name: str) -> None:
         raise EditError(f"a {what}'s name has {NAME_FORM}")
 
 
-def _must_have_team(text: str, team_id: str) -> None:
-    if team_id not in parse(text).teams:
-        raise EditError(f"there is no team {team_id!r} in the access file; see: team list")
-
-
-def _user(text: str, user_id: str) -> User:
-    user = parse(text).users.get(user_id)
-    if user is None:
-        raise EditError(f"there is no user {user_id!r}; see: user list")
-    return user
-
-
 def _user_who_calls(text: str, user_id: str) -> User:
-    user = _user(text, user_id)
+    user = known_user(parse(text).users, user_id)
     if user.revoked:
         raise EditError(f"user {user_id!r} is revoked and gets no key; add a user with another name")
     return user

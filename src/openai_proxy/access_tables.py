@@ -15,7 +15,7 @@ from openai_proxy.permissions import Permission
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One key of a user; valid from `created_time` until `expires_time`, if there is one."""
+    """One key of a user; valid until `expires_time`, if there is one. `created_time` tells which is the newest."""
 
     key_id: str
     sha256: str
@@ -78,3 +78,7 @@ class AccessTables:
     organization: tuple[Allowance, ...]
     teams: Mapping[str, Team]
     users: Mapping[str, User]
+
+    def members(self, team_id: str) -> list[str]:
+        """Who is in a team and may call."""
+        return [user.user_id for user in self.users.values() if user.team_id == team_id and not user.revoked]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from openai_proxy.access_edits import add_key, issued_key, revoke_key, rotate_key
+from openai_proxy.access_edits import add_key, issued_key, known_user, revoke_key, rotate_key
 from openai_proxy.access_tables import Key
 from openai_proxy.commands.access_editing import current, edit, print_json
 from openai_proxy.commands.access_values import duration, moment, note
@@ -15,7 +15,6 @@ from openai_proxy.commands.access_views import key_object, key_row, opens
 from openai_proxy.commands.parsing import Arguments, Commands
 from openai_proxy.keys import key_hash, new_key, new_key_id
 from openai_proxy.local.usage_text import table
-from openai_proxy.toml_edits import EditError
 
 
 def add_to(commands: Commands) -> None:
@@ -74,9 +73,7 @@ def _revoke(arguments: Arguments) -> int:
 
 def _list(arguments: Arguments) -> int:
     users = current(arguments).users
-    if arguments.name is not None and arguments.name not in users:
-        raise EditError(f"there is no user {arguments.name!r}; see: user list")
-    chosen = users.values() if arguments.name is None else [users[arguments.name]]
+    chosen = users.values() if arguments.name is None else [known_user(users, arguments.name)]
     held = [(user, key) for user in chosen for key in user.keys]
     now = datetime.now(UTC)
     if arguments.json:

@@ -6,18 +6,16 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from openai_proxy.access_edits import add_user, revoke_user, set_user
+from openai_proxy.access_edits import add_user, known_user, revoke_user, set_user
 from openai_proxy.access_fields import ROLES
 from openai_proxy.access_reading import USER
-from openai_proxy.access_tables import User
 from openai_proxy.commands.access_editing import current, edit, print_json, something
 from openai_proxy.commands.access_keys import add_key_options, issue_key
 from openai_proxy.commands.access_values import add_rules, add_unset, values
-from openai_proxy.commands.access_views import policy_object, policy_rows, user_object, user_row
+from openai_proxy.commands.access_views import Object, policy_object, policy_rows, user_object, user_row
 from openai_proxy.commands.parsing import Arguments, Commands
 from openai_proxy.commands.places import data_folder
 from openai_proxy.local.usage_text import table
-from openai_proxy.toml_edits import EditError
 
 _FIELDS = tuple(name for name in USER if name not in {"keys", "revoked"})
 
@@ -55,14 +53,14 @@ def _set(arguments: Arguments) -> int:
     said = something(values(arguments, _FIELDS))
     edit(arguments, lambda text: set_user(text, arguments.name, said))
     if arguments.json:
-        print_json(user_object(_user(arguments)))
+        print_json(_user(arguments))
     return 0
 
 
 def _revoke(arguments: Arguments) -> int:
     edit(arguments, lambda text: revoke_user(text, arguments.name), quiet=True)
     if arguments.json:
-        print_json(user_object(_user(arguments)))
+        print_json(_user(arguments))
     else:
         print(f"User {arguments.name} is revoked; a running proxy refuses their keys within 5 s.")
     return 0
@@ -80,7 +78,7 @@ def _list(arguments: Arguments) -> int:
 
 def _show(arguments: Arguments) -> int:
     access = current(arguments)
-    user = _user(arguments)
+    user = known_user(access.users, arguments.name)
     if arguments.json:
         print_json(user_object(user) | {"policy": policy_object(access, user)})
     else:
@@ -91,8 +89,5 @@ def _show(arguments: Arguments) -> int:
     return 0
 
 
-def _user(arguments: Arguments) -> User:
-    user = current(arguments).users.get(arguments.name)
-    if user is None:
-        raise EditError(f"there is no user {arguments.name!r}; see: user list")
-    return user
+def _user(arguments: Arguments) -> Object:
+    return user_object(known_user(current(arguments).users, arguments.name))

@@ -7,7 +7,7 @@ import sys
 
 from openai_proxy.access import Access
 from openai_proxy.access_changes import rule_words, team_words, words
-from openai_proxy.access_edits import add_team, remove_team, set_everybody, set_organization, set_team
+from openai_proxy.access_edits import add_team, known_team, remove_team, set_everybody, set_organization, set_team
 from openai_proxy.access_reading import ORGANIZATION, RULES, TEAM
 from openai_proxy.commands.access_editing import current, edit, print_json, something
 from openai_proxy.commands.access_values import add_budget, add_rules, add_unset, name_of_secret, values
@@ -15,7 +15,6 @@ from openai_proxy.commands.access_views import Object, organization_object, rule
 from openai_proxy.commands.parsing import Arguments, Commands
 from openai_proxy.commands.places import data_folder
 from openai_proxy.local.usage_text import table
-from openai_proxy.toml_edits import EditError
 
 
 def add_to(commands: Commands) -> None:
@@ -93,7 +92,7 @@ def _list(arguments: Arguments) -> int:
     rows = (
         {
             "team": name,
-            "members": len(_members(access, name)),
+            "members": len(access.tables.members(name)),
             "budgets": words(team.budgets),
             "of each user": words(team.rules.budgets),
             "kept by OpenAI": words(team.store),
@@ -111,7 +110,7 @@ def _show(arguments: Arguments) -> int:
     if arguments.json:
         print_json(shown)
     else:
-        members = words(tuple(_members(access, arguments.name)))
+        members = words(tuple(access.tables.members(arguments.name)))
         rows = said_rows({**team_words(access.tables.teams[arguments.name]), "members": members})
         sys.stdout.writelines(table(rows))
     return 0
@@ -136,11 +135,4 @@ def _show_organization(arguments: Arguments) -> int:
 
 
 def _team(access: Access, team_id: str) -> Object:
-    team = access.tables.teams.get(team_id)
-    if team is None:
-        raise EditError(f"there is no team {team_id!r} in the access file; see: team list")
-    return team_object(team_id, team, _members(access, team_id))
-
-
-def _members(access: Access, team_id: str) -> list[str]:
-    return [user.user_id for user in access.users.values() if user.team_id == team_id and not user.revoked]
+    return team_object(team_id, known_team(access.tables.teams, team_id), access.tables.members(team_id))
