@@ -24,8 +24,12 @@ class Mistake:
     message: str
 
     def __str__(self) -> str:
-        about = f"{self.place}: " if self.place else ""
-        return f"line {self.line}, column {self.column}: {about}{self.message}"
+        return f"line {self.line}, column {self.column}: {self.what}"
+
+    @property
+    def what(self) -> str:
+        """The message, and what it is about."""
+        return f"{self.place}: {self.message}" if self.place else self.message
 
 
 class AccessFileError(ValueError):

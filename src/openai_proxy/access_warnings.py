@@ -73,9 +73,10 @@ def _shared_ids(users: Mapping[str, User]) -> _Found:
     holders: dict[str, str] = {}
     for user in users.values():
         for number, key in enumerate(user.keys):
-            first = holders.setdefault(key.key_id, user.user_id)
-            if first != user.user_id or user.keys[number].key_id in {other.key_id for other in user.keys[:number]}:
+            if key.key_id in holders:
                 yield (
                     ("users", user.user_id, "keys", number, "id"),
-                    f"a key of {first} has this id too, so the ledger does not tell them apart",
+                    f"a key of {holders[key.key_id]} has this id too, so the ledger does not tell them apart",
                 )
+            else:
+                holders[key.key_id] = user.user_id

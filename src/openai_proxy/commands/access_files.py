@@ -76,8 +76,7 @@ def _path(file: str) -> Path:
 
 
 def _line(path: Path, found: Mistake, kind: str) -> str:
-    about = f"{found.place}: " if found.place else ""
-    return f"{path}:{found.line}:{found.column}: {kind}: {about}{found.message}\n"
+    return f"{path}:{found.line}:{found.column}: {kind}: {found.what}\n"
 
 
 def _summary(access: Access) -> str:

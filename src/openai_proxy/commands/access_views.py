@@ -10,6 +10,8 @@ from openai_proxy.access import Access
 from openai_proxy.access_changes import words
 from openai_proxy.access_fields import Allowance
 from openai_proxy.access_tables import Key, Rules, Team, User
+from openai_proxy.budgets import Budget
+from openai_proxy.policy import Policy
 from openai_proxy.records import cell_to_json
 
 Object = dict[str, object]
@@ -33,7 +35,7 @@ def team_object(team_id: str, team: Team, members: Iterable[str]) -> Object:
     """What the file says of a team, and who is in it."""
     return {
         "team_id": team_id,
-        "budgets": _allowances(team.budgets),
+        "budgets": _plain(team.budgets),
         "store": team.store,
         "upstream_key": team.upstream_key,
         **rules_object(team.rules, budgets="user_budgets"),
@@ -43,21 +45,12 @@ def team_object(team_id: str, team: Team, members: Iterable[str]) -> Object:
 
 def rules_object(rules: Rules, *, budgets: str = "budgets") -> Object:
     """What a table says of each user's requests; `budgets` is how it calls theirs."""
-    said: Object = {}
-    for rule in fields(Rules):
-        value = getattr(rules, rule.name)
-        if rule.name == "budgets":
-            said[budgets] = None if value is None else _allowances(value)
-        elif isinstance(value, frozenset | tuple):
-            said[rule.name] = sorted(value) if isinstance(value, frozenset) else list(value)
-        else:
-            said[rule.name] = value
-    return said
+    return {budgets if name == "budgets" else name: value for name, value in _members(rules).items()}
 
 
 def organization_object(access: Access) -> Object:
     """What the file says of the whole proxy."""
-    return {"budgets": _allowances(access.tables.organization)}
+    return {"budgets": _plain(access.tables.organization)}
 
 
 def key_object(key: Key) -> Object:
@@ -73,28 +66,7 @@ def key_object(key: Key) -> Object:
 def policy_object(access: Access, user: User) -> Object:
     """What holds for a user's requests, from all tables together."""
     caller = access.caller(user, "")
-    policy = caller.policy
-    return {
-        "allow": sorted(caller.allow),
-        "store": caller.store,
-        "models": None if policy.models is None else list(policy.models),
-        "denied_models": list(policy.denied_models),
-        "budgets": [
-            {
-                "scope_kind": budget.scope.kind,
-                "scope_name": budget.scope.name,
-                "amount": f"{budget.amount:f}",
-                "period": budget.period,
-            }
-            for budget in policy.budgets
-        ],
-        "requests_per_minute": policy.requests_per_minute,
-        "tokens_per_minute": policy.tokens_per_minute,
-        "concurrent_requests": policy.concurrent_requests,
-        "required_tags": list(policy.required_tags),
-        "may_name_users": policy.may_name_users,
-        "upstream_key": policy.upstream_key,
-    }
+    return {"allow": _plain(caller.allow), "store": caller.store, **_members(caller.policy)}
 
 
 def policy_rows(access: Access, user: User) -> Iterator[Object]:
@@ -150,8 +122,20 @@ def key_row(user: User, key: Key, now: datetime) -> Object:
     }
 
 
-def _allowances(allowances: Iterable[Allowance]) -> list[Object]:
-    return [{"amount": f"{allowance.amount:f}", "period": allowance.period} for allowance in allowances]
+def _members(said: Rules | Policy) -> Object:
+    return {field.name: _plain(getattr(said, field.name)) for field in fields(said)}
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return [_plain(member) for member in value]
+    if isinstance(value, Allowance | Budget):
+        whose = {"scope_kind": value.scope.kind, "scope_name": value.scope.name} if isinstance(value, Budget) else {}
+        return {**whose, "amount": f"{value.amount:f}", "period": value.period}
+    return value
 
 
 def _row(name: str, text: str) -> Object:
