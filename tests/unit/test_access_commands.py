@@ -188,6 +188,11 @@ def test_keys_are_added_listed_and_revoked_one_by_one(run: Run, folder: Path) ->
     assert run("key", "list", "bob").out.splitlines()[1].split()[2:4] == ["user", "revoked"]
 
 
+@pytest.mark.parametrize("command", [("user", "add"), ("user", "set"), ("team", "add"), ("defaults", "set")])
+def test_the_help_says_whose_a_budget_is(run: Run, command: tuple[str, ...]) -> None:
+    assert "USD of each user, as 20/month;" in " ".join(run(*command, "--help").out.split())
+
+
 def test_no_key_and_no_hash_is_ever_listed(run: Run, folder: Path) -> None:
     key = run("user", "add", "alice", "--json").json["key"]
     (entry,) = access(folder).users["alice"].keys

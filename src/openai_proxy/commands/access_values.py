@@ -19,7 +19,7 @@ _NO_BUDGET = "none"
 
 def add_rules(command: argparse.ArgumentParser, *, budget: str = "--budget", budgets: str = "budgets") -> None:
     """Declare what can be said of each user's requests."""
-    add_budget(command, budget, budgets, "of each user" if budget == "--user-budget" else "")
+    add_budget(command, budget, budgets, "of each user")
     for option, field, text in (
         ("--allow", fields.permissions, "what is allowed beyond the default, as files,evals"),
         ("--models", fields.models, "patterns of the models that may be used, as 'gpt-*,o3'; '' allows none"),
@@ -33,7 +33,7 @@ def add_rules(command: argparse.ArgumentParser, *, budget: str = "--budget", bud
 
 def add_budget(command: argparse.ArgumentParser, option: str, dest: str, whose: str) -> None:
     """Declare a list of budgets."""
-    text = f"USD {whose}, as 20/month; one of each period ({', '.join(PERIODS)}), or {_NO_BUDGET}".replace("  ", " ")
+    text = f"USD {whose}, as 20/month; one of each period ({', '.join(PERIODS)}), or {_NO_BUDGET}"
     command.add_argument(option, action="append", dest=dest, type=_budget, metavar="AMOUNT/PERIOD", help=text)
 
 
