@@ -12,14 +12,17 @@ from typing import Any, Literal, Protocol
 
 from openai_proxy.access_fields import Role
 from openai_proxy.access_mistakes import AccessFileError, Mistake
-from openai_proxy.access_reading import VERSION, parse
+from openai_proxy.access_reading import parse
 from openai_proxy.access_tables import AccessTables, Key, Rules, Team, User
 from openai_proxy.budgets import Scope
 from openai_proxy.keys import key_hash
 from openai_proxy.permissions import Permission
 from openai_proxy.policy import UNLIMITED, Policy
 
-__all__ = ["VERSION", "Access", "AccessFileError", "AccessSource", "Caller", "Key", "Mistake", "Role", "User"]
+__all__ = ["USER_NAME_KEY_ID", "Access", "AccessFileError", "AccessSource", "Caller", "Key", "Mistake", "User"]
+
+USER_NAME_KEY_ID = "user_name"
+"""The `key_id` of who comes by plain name."""
 
 _LONGEST_CREDENTIAL = 256
 _NO_TEAM = Team(rules=Rules())
@@ -28,7 +31,7 @@ _INHERITED = tuple(rule.name for rule in fields(Rules) if rule.name != "allow") 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Whose request this is, and by which key; `key_id` is `user_name` where the plain name was the credential.
+    """Whose request this is, and by which key.
 
     `store` False: OpenAI must not keep what it answers them. `allow` is the union of what is allowed to them, to their
     team, and to everybody.
@@ -79,7 +82,7 @@ class Access:
         if caller is None and scheme == "username":
             user = self.users.get(credential)
             if user is not None and user.allow_user_name and not user.revoked:
-                return self.caller(user, "user_name")
+                return self.caller(user, USER_NAME_KEY_ID)
         return caller
 
     def holder(self, key: str, now: datetime) -> Caller | None:

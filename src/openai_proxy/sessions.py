@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from openai_proxy.access import Access, Caller
+from openai_proxy.access import USER_NAME_KEY_ID, Access, Caller
 
 COOKIE = "openai_proxy_session"
 LIFETIME = timedelta(hours=12)
-USER_NAME_KEY_ID = "user_name"  # what `access` calls the key of who came by plain name
 
 
 @dataclass(frozen=True, slots=True)
