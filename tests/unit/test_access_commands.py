@@ -1,50 +1,13 @@
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from openai_proxy.access import Access, Caller
-from openai_proxy.cli import main
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: str) -> Done:
-        status = main(["--data-dir", str(folder), *arguments])
-        captured = capsys.readouterr()
-        return Done(status, captured.out, captured.err)
-
-    return run
-
-
-def access(folder: Path) -> Access:
-    return Access.parse((folder / "access.toml").read_text())
+from command_line import Run, access
+from openai_proxy.access import Caller
 
 
 def caller(folder: Path, user_id: str) -> Caller:

@@ -21,11 +21,6 @@ Run = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
 def run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     for name in ("SUDO_USER", "OPENAI_PROXY_OPERATOR", "USAGE_STORE_URL", "USAGE_QUEUE_URL"):
         monkeypatch.delenv(name, raising=False)

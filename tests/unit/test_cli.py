@@ -7,18 +7,18 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from command_line import Done, Run, access
 from made_usage import usage_record
 from openai_proxy import __version__
-from openai_proxy.access import Access
 from openai_proxy.adapters.sqlite_deliveries import SqliteDeliveries
 from openai_proxy.adapters.sqlite_queue import SqliteDeadLetters
 from openai_proxy.adapters.sqlite_store import SqliteStore
@@ -30,39 +30,6 @@ from openai_proxy.records import ListCost, UsageRecord, UsedUnit, schema
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 EVENT = usage_record("event-1", NOON, "ada").event
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def run(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: str) -> Done:
-        status = main(["--data-dir", str(folder), *arguments])
-        captured = capsys.readouterr()
-        return Done(status, captured.out, captured.err)
-
-    return run
-
-
-def access(folder: Path) -> Access:
-    return Access.parse((folder / "access.toml").read_text())
 
 
 def complaint(done: Done) -> str:
