@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -52,8 +51,3 @@ def something(values: Mapping[str, object]) -> Mapping[str, object]:
     if not values:
         raise EditError("there is nothing to set: name a field and its value, or --unset FIELD; see --help")
     return values
-
-
-def print_json(value: object) -> None:
-    """One JSON document for a program."""
-    print(json.dumps(value, indent=2))

@@ -18,8 +18,7 @@ from openai_proxy.access_mistakes import Mistake
 from openai_proxy.access_warnings import warnings
 from openai_proxy.adapters.access_file import read_access_file
 from openai_proxy.commands import access_trail
-from openai_proxy.commands.access_editing import print_json
-from openai_proxy.commands.parsing import Arguments, Commands
+from openai_proxy.commands.parsing import Arguments, Commands, print_json
 from openai_proxy.commands.places import existing_folder
 from openai_proxy.pricing import has_price
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from openai_proxy.access_edits import add_key, issued_key, known_user, revoke_key, rotate_key
 from openai_proxy.access_tables import Key
-from openai_proxy.commands.access_editing import current, edit, print_json
+from openai_proxy.commands.access_editing import current, edit
 from openai_proxy.commands.access_values import duration, moment, note
 from openai_proxy.commands.access_views import key_object, key_row, opens
-from openai_proxy.commands.parsing import Arguments, Commands
+from openai_proxy.commands.parsing import Arguments, Commands, print_json
 from openai_proxy.keys import key_hash, new_key, new_key_id
 from openai_proxy.local.usage_text import table
 

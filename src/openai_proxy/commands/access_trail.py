@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pwd
 import sys
@@ -13,7 +12,7 @@ from datetime import UTC, datetime
 from openai_proxy import bootstrap
 from openai_proxy.access_events import AccessEvent, Editor, MalformedAccessEventError
 from openai_proxy.adapters.access_trail import AccessTrail
-from openai_proxy.commands.parsing import Arguments, Commands, complain
+from openai_proxy.commands.parsing import Arguments, Commands, complain, print_json
 from openai_proxy.commands.places import data_folder, settings
 from openai_proxy.commands.usage import add_period, period_of
 from openai_proxy.local.usage_text import table
@@ -66,7 +65,7 @@ def _log(arguments: Arguments) -> int:
     objects = [_object(event, in_ledger=False) for event in waiting]
     objects += [_object(event, in_ledger=True) for event in known]
     if arguments.json:
-        print(json.dumps(objects, indent=2))
+        print_json(objects)
     else:
         sys.stdout.writelines(table(map(_row, objects)))
     return 0

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from openai_proxy.access_edits import add_user, known_user, revoke_user, set_user
 from openai_proxy.access_fields import ROLES
 from openai_proxy.access_reading import USER
-from openai_proxy.commands.access_editing import current, edit, print_json, something
+from openai_proxy.commands.access_editing import current, edit, something
 from openai_proxy.commands.access_keys import add_key_options, issue_key
 from openai_proxy.commands.access_values import add_rules, add_unset, values
 from openai_proxy.commands.access_views import Object, policy_object, policy_rows, user_object, user_row
-from openai_proxy.commands.parsing import Arguments, Commands
+from openai_proxy.commands.parsing import Arguments, Commands, print_json
 from openai_proxy.commands.places import data_folder
 from openai_proxy.local.usage_text import table
 

@@ -1,8 +1,9 @@
-"""How sub-commands are declared."""
+"""How sub-commands are declared, and answer."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 
@@ -42,6 +43,11 @@ def common_options() -> argparse.ArgumentParser:
         help="who you are, in the log of changes (OPENAI_PROXY_OPERATOR; default: your account here)",
     )
     return options
+
+
+def print_json(value: object) -> None:
+    """One JSON document for a program."""
+    print(json.dumps(value, indent=2))
 
 
 def complain(text: str) -> None:

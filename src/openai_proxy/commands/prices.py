@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -12,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from openai_proxy import bootstrap
-from openai_proxy.commands.parsing import Arguments, Commands, complain
+from openai_proxy.commands.parsing import Arguments, Commands, complain, print_json
 from openai_proxy.commands.places import settings
 from openai_proxy.commands.usage import add_period, period_of
 from openai_proxy.local.usage_text import table
@@ -48,7 +47,7 @@ def _check(arguments: Arguments) -> int:
     period = period_of(arguments, datetime.now(UTC))
     found = check_prices(bootstrap.usage_ledger(settings(arguments)), period)
     if arguments.json:
-        print(json.dumps([_checked_object(one) for one in found], indent=2))
+        print_json([_checked_object(one) for one in found])
     else:
         sys.stdout.writelines(table(map(_checked_row, found)))
     return int(any(one.remedy != "none" for one in found))
@@ -85,7 +84,7 @@ def _reprice(arguments: Arguments) -> int:
         )
     objects = map(_repriced_object, done.models)
     if arguments.json:
-        print(json.dumps(list(objects), indent=2))
+        print_json(list(objects))
     else:
         sys.stdout.writelines(table(objects))
         if arguments.dry_run:

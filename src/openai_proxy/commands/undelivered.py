@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from openai_proxy import bootstrap
-from openai_proxy.commands.parsing import Arguments, Commands, complain
+from openai_proxy.commands.parsing import Arguments, Commands, complain, print_json
 from openai_proxy.commands.places import settings
 from openai_proxy.local.replay import replay
 from openai_proxy.local.usage_text import table
@@ -47,7 +47,7 @@ def _dead_letters_list(arguments: Arguments) -> int:
     with _dead_letter_box(arguments) as box:
         letters = box.dead_letters()
     if arguments.json:
-        print(json.dumps([_letter_object(letter) for letter in letters], indent=2))
+        print_json([_letter_object(letter) for letter in letters])
     else:
         names = ("message_id", "publish_time", "attempts", "reason")
         objects = map(_letter_object, letters)
