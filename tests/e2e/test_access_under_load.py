@@ -277,7 +277,7 @@ def test_a_key_ends_on_every_instance_when_its_file_says_and_not_before(world: W
     ends = entry.expires_time
     assert ends is not None
 
-    AccessFile(world.serve.access_file).edit(lambda text: add_key(text, "ending", entry), new=NEW_FILE)
+    AccessFile(world.serve.access_file).edit(lambda text: add_key(text, "ending", entry), new=NEW_FILE, editor=EDITOR)
     world.wait_until_let_in(key)  # from here on each instance knows the end
     callers = Callers(world.instances, key, 8)
     with callers.calling():

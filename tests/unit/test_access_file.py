@@ -16,8 +16,11 @@ import pytest
 
 from openai_proxy.access import Access, AccessFileError
 from openai_proxy.access_edits import NEW_FILE, add_user, issued_key
+from openai_proxy.access_events import Editor
 from openai_proxy.adapters.access_file import AccessFile
 from serving import wait_for
+
+EDITOR = Editor("ada", "user add")
 
 
 @pytest.fixture
@@ -42,17 +45,17 @@ def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 def test_a_change_is_seen_soon(path: Path) -> None:
     file = AccessFile(path)
-    file.edit(adding("ada"), new=NEW_FILE)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
     assert set(file.current().users) == {"ada"}
 
-    AccessFile(path).edit(adding("grace"), new=NEW_FILE)
+    AccessFile(path).edit(adding("grace"), new=NEW_FILE, editor=EDITOR)
 
     wait_for("the change", lambda: set(file.current().users) == {"ada", "grace"}, 5)
 
 
 def test_an_unchanged_file_is_not_parsed_again(path: Path) -> None:
     file = AccessFile(path)
-    file.edit(adding("ada"), new=NEW_FILE)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
     first = file.current()
 
     assert look(file) is first
@@ -60,7 +63,7 @@ def test_an_unchanged_file_is_not_parsed_again(path: Path) -> None:
 
 def test_a_change_is_seen_that_the_files_times_and_size_do_not_tell(path: Path) -> None:
     file = AccessFile(path)
-    file.edit(adding("ada"), new=NEW_FILE)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
     assert set(file.current().users) == {"ada"}
     before = path.stat()
 
@@ -87,7 +90,7 @@ def test_a_file_that_broke_leaves_the_last_good_version_in_force_and_is_logged_o
     path: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], None], where: str
 ) -> None:
     file = AccessFile(path)
-    file.edit(adding("ada"), new=NEW_FILE)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
     good = file.current()
 
     spoil(path)
@@ -107,7 +110,7 @@ def test_a_file_that_broke_leaves_the_last_good_version_in_force_and_is_logged_o
 
 def test_each_new_breakage_is_logged(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = AccessFile(path)
-    file.edit(adding("ada"), new=NEW_FILE)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
     file.current()
 
     for text in ("version = 2", "version = 3", "version = 3", "version = 2"):
@@ -119,7 +122,7 @@ def test_each_new_breakage_is_logged(path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_file_that_is_good_again_as_it_was_is_in_force_again(path: Path) -> None:
     file = AccessFile(path)
-    file.edit(adding("ada"), new=NEW_FILE)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
     file.current()
     good = path.read_text()
 
@@ -132,7 +135,7 @@ def test_a_file_that_is_good_again_as_it_was_is_in_force_again(path: Path) -> No
 
 def test_a_broken_file_is_parsed_once(path: Path) -> None:
     file = AccessFile(path)
-    file.edit(adding("ada"), new=NEW_FILE)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
     file.current()
     path.write_text("version = 2")
 
@@ -141,7 +144,7 @@ def test_a_broken_file_is_parsed_once(path: Path) -> None:
 
 def test_whatever_is_written_the_last_good_version_stays_in_force(path: Path) -> None:
     file = AccessFile(path)
-    file.edit(adding("ada"), new=NEW_FILE)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
     good, content = file.current(), path.read_bytes()
     dice = random.Random(5)  # noqa: S311 - a test that can be repeated
     broken = 0
@@ -163,7 +166,7 @@ def test_a_file_of_windows_is_read(path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf" + adding("ada")(NEW_FILE).replace("\n", "\r\n").encode())
 
     assert set(AccessFile(path).current().users) == {"ada"}
-    AccessFile(path).edit(adding("grace"), new=NEW_FILE)
+    AccessFile(path).edit(adding("grace"), new=NEW_FILE, editor=EDITOR)
     assert set(AccessFile(path).current().users) == {"ada", "grace"}
 
 
@@ -182,7 +185,7 @@ def test_without_a_good_version_the_error_is_raised_until_there_is_one(path: Pat
 
 def test_the_file_is_for_its_owner_only_and_nothing_else_is_left(path: Path) -> None:
     file = AccessFile(path)
-    file.edit(adding("ada"), new=NEW_FILE)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert {found.name for found in path.parent.iterdir()} == {"access.toml", "access.toml.lock", "access_events.jsonl"}
@@ -194,7 +197,7 @@ def test_a_link_stays_a_link(tmp_path: Path, path: Path) -> None:
     target.write_text(NEW_FILE)
     path.symlink_to(target)
 
-    AccessFile(path).edit(adding("ada"), new=NEW_FILE)
+    AccessFile(path).edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
 
     assert path.is_symlink()
     assert "[users.ada]" in target.read_text()
@@ -202,14 +205,14 @@ def test_a_link_stays_a_link(tmp_path: Path, path: Path) -> None:
 
 def test_an_edit_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
     file = AccessFile(path)
-    file.edit(adding("ada"), new=NEW_FILE)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
     before = path.read_bytes()
 
     with pytest.raises(AccessFileError, match="not TOML"):
-        file.edit(lambda text: text + "[", new=NEW_FILE)
+        file.edit(lambda text: text + "[", new=NEW_FILE, editor=EDITOR)
     (path.parent / f".access.toml.{os.getpid()}.new").mkdir()
     with pytest.raises(IsADirectoryError):
-        file.edit(adding("grace"), new=NEW_FILE)
+        file.edit(adding("grace"), new=NEW_FILE, editor=EDITOR)
 
     assert path.read_bytes() == before
 
@@ -218,7 +221,7 @@ def test_a_broken_file_is_not_edited(path: Path) -> None:
     path.write_text("version = 1\n[")
 
     with pytest.raises(AccessFileError, match="not TOML"):
-        AccessFile(path).edit(adding("ada"), new=NEW_FILE)
+        AccessFile(path).edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
 
     assert path.read_text() == "version = 1\n["
 
@@ -229,11 +232,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from openai_proxy.access_edits import NEW_FILE, add_user, issued_key
+from openai_proxy.access_events import Editor
 from openai_proxy.adapters.access_file import AccessFile
 first = int(sys.argv[2])
 for number in range(first, first + 10):
     key = issued_key(f"key_{number}", f"{number:064x}", datetime.now(UTC))
-    AccessFile(Path(sys.argv[1])).edit(lambda text: add_user(text, f"user-{number}", key), new=NEW_FILE)
+    AccessFile(Path(sys.argv[1])).edit(lambda text: add_user(text, f"user-{number}", key), new=NEW_FILE, editor=Editor("ada", "user add"))
 """
     editors = [subprocess.Popen([sys.executable, "-c", script, str(path), str(first)]) for first in (0, 100, 200)]
 
@@ -243,7 +247,7 @@ for number in range(first, first + 10):
 
 def test_many_threads_read_it(path: Path) -> None:
     file = AccessFile(path)
-    file.edit(adding("ada"), new=NEW_FILE)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
     seen: list[set[str]] = []
     threads = [threading.Thread(target=lambda: seen.append(set(file.current().users))) for _ in range(16)]
     for thread in threads:

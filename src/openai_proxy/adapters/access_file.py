@@ -22,13 +22,13 @@ from openai_proxy.structured_log import log
 # read 64 KiB, the most that a secret holds, costs some microseconds, and 2 MB, 5,000 users in a bucket, a millisecond.
 _LOOK_SECONDS = 1.0
 _MOST_TOLD = 20  # of a file's mistakes, in one line of the log
-_UNKNOWN = Editor(operator="unknown", action="unknown")
 
 
 class NewestAccess:
     """Serves the newest good version of a text, wherever that is; safe for many threads.
 
-    `content` gives what is there now, or why that is not known; it is asked once a second. `name` is for messages.
+    `content` gives what is there now, or why that is not known; it is asked once a second, and each time until there
+    is a good version. `name` is for messages.
     """
 
     def __init__(self, name: object, content: Callable[[], bytes | str]) -> None:
@@ -80,7 +80,7 @@ class AccessFile(NewestAccess):
         """Whether there is a file, good or broken."""
         return self._path.exists()
 
-    def edit(self, change: Callable[[str], str], *, new: str, editor: Editor = _UNKNOWN) -> tuple[Change, ...]:
+    def edit(self, change: Callable[[str], str], *, new: str, editor: Editor) -> tuple[Change, ...]:
         """Replace the text by `change(text)`, in one step that readers see whole; `new` is the text of no file yet.
 
         Two editors take turns, so neither's change is lost. What changes is told beside the file (`AccessTrail`), and
