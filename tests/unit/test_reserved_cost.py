@@ -13,6 +13,8 @@ from openai_proxy.records import ListCost
 from openai_proxy.reserved_cost import Asked, worst_case
 from used_events import chat, image, response, tools, transcript, used
 
+pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")  # bpe_openai's own
+
 QUESTION = {"messages": [{"role": "user", "content": "hello"}]}
 MILLION = Decimal(1_000_000)
 
