@@ -88,6 +88,7 @@ class BudgetedRequest:
         asked = Asked(
             metering=self._metering,
             members=members,
+            output_limit=reader.facts.output_limit,
             size=size,
             is_whole=not isinstance(reader, BodyEditor),
             seconds=sound.seconds() if sound else None,

@@ -92,7 +92,7 @@ class Exchange:
             ClientGoneError: the client left before its body was read, or let in; nothing went upstream.
         """
         refusal = await self._upload.begin()
-        refusal = refusal or await self._limited.admit(self._outcome.reader, self._upload.size)
+        refusal = refusal or await self._limited.admit(self._outcome.reader.facts, self._upload.size)
         if refusal:
             await self._client.refuse(refusal)
             return

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from openai_proxy.access import Caller
 from openai_proxy.endpoints import Metering
 from openai_proxy.events import UsageEvent
 from openai_proxy.rate_limit_refusal import rate_limit_refusal
 from openai_proxy.rate_limits import Admission, RateLimits, TooMany
 from openai_proxy.refusals import Refusal
-from openai_proxy.request_body import BodyEditor, RequestReader
+from openai_proxy.request_body import RequestFacts
 
 _BYTES_PER_TOKEN = 4  # of English text, as OpenAI says; what it came to corrects the forecast
-_OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-_MOST_TOKENS = 10_000_000  # what is more is a mistake, which OpenAI refuses
+_MOST_TOKENS = 10**9  # what is more is a mistake of whoever told it
 
 
 class LimitedRequest:
@@ -27,7 +24,7 @@ class LimitedRequest:
         self._admission: Admission | None = None
         self._used: int | None = 0
 
-    async def admit(self, reader: RequestReader, size: int) -> Refusal | None:
+    async def admit(self, facts: RequestFacts, size: int) -> Refusal | None:
         """Take the request's share of each limit, or say which one has no room; `size` is its body's, in bytes."""
         policy = self._caller.policy
         if self._is_free:
@@ -37,7 +34,7 @@ class LimitedRequest:
             requests_per_minute=policy.requests_per_minute,
             tokens_per_minute=policy.tokens_per_minute,
             concurrent_requests=policy.concurrent_requests,
-            tokens=0 if policy.tokens_per_minute is None else _forecast(reader, size),
+            tokens=0 if policy.tokens_per_minute is None else _forecast(facts, size),
         )
         if isinstance(admitted, TooMany):
             return rate_limit_refusal(self._caller.user_id, admitted)
@@ -47,7 +44,7 @@ class LimitedRequest:
     def used(self, finished: UsageEvent) -> None:
         """Note what the request came to; where that is not known, the forecast stands."""
         usage = finished.usage or {}
-        self._used = 0 if finished.usage_source == "none" else _whole(usage.get("total_tokens"))
+        self._used = 0 if finished.usage_source == "none" else _told(usage.get("total_tokens"))
 
     async def end(self) -> None:
         """Give the place back, and correct the tokens. Nothing where the request was not let in."""
@@ -55,12 +52,10 @@ class LimitedRequest:
             await self._admission.end(self._used)
 
 
-def _forecast(reader: RequestReader, size: int) -> int:
+def _forecast(facts: RequestFacts, size: int) -> int:
     """The input by its size, and the output as far as the request itself limits it."""
-    members = reader.found if isinstance(reader, BodyEditor) else reader.members()
-    limits = [limit for name in _OUTPUT_LIMITS if (limit := _whole(members.get(name))) is not None]
-    return size // _BYTES_PER_TOKEN + 1 + min(max(limits, default=0), _MOST_TOKENS)
+    return size // _BYTES_PER_TOKEN + 1 + (facts.output_limit or 0)
 
 
-def _whole(value: Any) -> int | None:  # noqa: ANN401 - whatever JSON has there
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+def _told(tokens: object) -> int | None:
+    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens <= _MOST_TOKENS else None

@@ -24,6 +24,8 @@ _WANTED: tuple[Path, ...] = (
     ("max_tool_calls",), ("tools",), ("size",), ("partial_images",), ("speed",),
 )  # fmt: skip
 _WANTED_UNSTORED = (*_WANTED, ("store",))
+_OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_MOST_TOKENS = 10_000_000  # what is more is a mistake, which OpenAI refuses
 _LONGEST_NAME = 256  # of a model, a format, a window, a user: an e-mail address has 254 at most, OpenAI takes 128
 _NOT_TRUE = (None, False, 0)  # OpenAI might take anything else for true
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -35,7 +37,8 @@ class RequestFacts:
     """The facts of a request's body; of a body that cannot be read, nothing is known.
 
     `completion_window` is the time that a background request agrees to wait, for less money; `end_user` for whom an
-    application says that it asks; `upload` the sound of an upload that is priced by its length.
+    application says that it asks; `output_limit` the most tokens that an answer may have, by the largest limit that is
+    set, since nobody knows which one holds; `upload` the sound of an upload that is priced by its length.
     """
 
     model: str | None = None
@@ -45,6 +48,7 @@ class RequestFacts:
     completion_window: str | None = None
     response_format: str | None = None
     end_user: str | None = None
+    output_limit: int | None = None
     upload: RecordedAudio | None = None
 
     @classmethod
@@ -61,6 +65,7 @@ class RequestFacts:
             completion_window=_name(window) if background else None,  # it lowers the price of nothing else
             response_format=_name(members.get("response_format")),
             end_user=user_name(members.get("safety_identifier")) or user_name(members.get("user")),
+            output_limit=max(filter(None, (_tokens(members.get(name)) for name in _OUTPUT_LIMITS)), default=None),
         )
 
 
@@ -251,6 +256,10 @@ def _asking(options: object) -> bytes | None:
 
 def _name(value: object) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME else None
+
+
+def _tokens(value: object) -> int | None:
+    return min(value, _MOST_TOKENS) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _value(raw: bytes) -> object:

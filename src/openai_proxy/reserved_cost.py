@@ -22,8 +22,7 @@ from openai_proxy.list_prices import context_window
 from openai_proxy.pricing import priced
 from openai_proxy.records import ListCost
 
-_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-_MOST_TOKENS, _MOST_ANSWERS = 10_000_000, 128  # what is more is a mistake, which OpenAI refuses
+_MOST_ANSWERS = 128  # what is more is a mistake, which OpenAI refuses
 _CALLS = 10  # of a hosted tool, where the request does not limit them: searches and the like cost a cent or less
 _ONE_CONTEXT = {"chat", "responses", "responses.compact"}  # the operations whose input is one; others take lists
 _USUAL_IMAGE_MODEL = "gpt-image-1"  # where a request names none: the dearest
@@ -47,13 +46,15 @@ class Asked:
     """A request as far as it is known before it is sent.
 
     `members` are those of its body, or of its form; of a body that is too large to be kept, the `size` in bytes and
-    `members` that matter here. `seconds` is how long a recording plays that is sent with it, if that is known.
+    `members` that matter here. `output_limit` is the most tokens that each answer may have, if the request says so;
+    `seconds` how long a recording plays that is sent with it, if that is known.
     """
 
     metering: Metering
     members: Mapping[str, Any]
     size: int
     is_whole: bool
+    output_limit: int | None = None
     seconds: Decimal | None = None
 
 
@@ -90,7 +91,8 @@ def _endings(started: UsageEvent, asked: Asked, output_tokens: int, unseen_token
             yield replace(finished, usage=_transcript(request, asked, model))
         case _:
             given = _given(asked, model, unseen_tokens, one=started.operation_name in _ONE_CONTEXT)
-            written = 0 if started.operation_name == "embeddings" else _output_tokens(request, output_tokens)
+            each = asked.output_limit or output_tokens
+            written = 0 if started.operation_name == "embeddings" else each * _answers(request)
             calls, drawn = _tools(request)
             finished = replace(finished, tool_calls=calls, tool_usage=drawn)
             speaks = "audio" in _list(request.get("modalities"))
@@ -125,11 +127,10 @@ def _text(given: AskedInput, written: int, *, speaks: bool, to_cache: bool = Fal
     }
 
 
-def _output_tokens(request: Mapping[str, Any], usual: int) -> int:
-    limits = [whole for name in _LIMITS if (whole := _whole(request.get(name), _MOST_TOKENS))]
-    answers = max(_whole(request.get(name), _MOST_ANSWERS) or 1 for name in ("n", "best_of"))
+def _answers(request: Mapping[str, Any]) -> int:
+    number = max(_whole(request.get(name), _MOST_ANSWERS) or 1 for name in ("n", "best_of"))
     prompts = sum(isinstance(prompt, str | list) for prompt in _list(request.get("prompt")))
-    return max(1, prompts) * answers * (max(limits) if limits else usual)
+    return max(1, prompts) * number
 
 
 def _tools(request: Mapping[str, Any]) -> tuple[Usage | None, Usage | None]:

@@ -206,6 +206,27 @@ def test_a_window_counts_where_the_request_runs_in_the_background(members: str, 
     assert edited(body, None)[1].completion_window == window
 
 
+@pytest.mark.parametrize(
+    ("members", "limit"),
+    [
+        ('"max_tokens":9', 9),
+        ('"max_completion_tokens":9,"max_tokens":5', 9),
+        ('"max_output_tokens":null,"max_tokens":5', 5),
+        ('"max_output_tokens":1' + "0" * 30, 10_000_000),
+        ('"max_tokens":0', None),
+        ('"max_tokens":-5', None),
+        ('"max_tokens":true', None),
+        ('"max_tokens":"9"', None),
+        ('"n":2', None),
+    ],
+)
+def test_an_answer_is_limited_by_the_largest_of_its_limits(members: str, limit: int | None) -> None:
+    body = f'{{"model":"gpt-4o",{members}}}'.encode()
+
+    assert facts_of(body).output_limit == limit
+    assert edited(body, [0.5], asks=False)[1].output_limit == limit
+
+
 def test_the_format_of_an_answer_is_known_where_it_is_a_name() -> None:
     assert facts_of(b'{"response_format":"mp3"}').response_format == "mp3"
     assert facts_of(b'{"response_format":{"type":"json_object"}}').response_format is None

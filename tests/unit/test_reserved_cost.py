@@ -10,6 +10,7 @@ import pytest
 from openai_proxy.endpoints import Metering
 from openai_proxy.pricing import priced
 from openai_proxy.records import ListCost
+from openai_proxy.request_body import RequestFacts
 from openai_proxy.reserved_cost import Asked, worst_case
 from used_events import chat, image, response, tools, transcript, used
 
@@ -31,7 +32,14 @@ def cost(
     **event: Any,
 ) -> ListCost:
     values = {"event_type": "started", "usage_source": "unknown", "request_model": model} | event
-    asked = Asked(metering=metering, members=members, size=size, is_whole=is_whole, seconds=seconds)
+    asked = Asked(
+        metering=metering,
+        members=members,
+        size=size,
+        is_whole=is_whole,
+        output_limit=RequestFacts.of(members).output_limit,
+        seconds=seconds,
+    )
     return worst_case(
         used(None, None, operation_name=operation, **values), asked, output_tokens=1000, unseen_tokens=50_000
     )
