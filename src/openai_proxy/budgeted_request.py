@@ -12,15 +12,12 @@ from openai_proxy.budget_guard import BudgetGuard, Held, Unknown
 from openai_proxy.budget_refusals import NOT_KNOWN, over_budget, without_price
 from openai_proxy.budgets import Budget
 from openai_proxy.client import ClientGoneError
-from openai_proxy.endpoints import Metering
+from openai_proxy.endpoints import UNCOUNTED, Metering
 from openai_proxy.events import UsageEvent
 from openai_proxy.records import ListCost
 from openai_proxy.refusals import Refusal
 from openai_proxy.request_body import BodyEditor, RequestReader
 from openai_proxy.settings import Settings
-
-_OUTSIDE = {"free", "unmetered"}  # costs nothing; costs what nobody tells: docs/budgets.md
-"""Where an answer's usage stands for requests that are not counted."""
 
 
 class BudgetedRequest:
@@ -28,7 +25,7 @@ class BudgetedRequest:
 
     def __init__(self, guard: BudgetGuard, budgets: tuple[Budget, ...], metering: Metering, settings: Settings) -> None:
         self._guard = guard
-        self._budgets = () if metering in _OUTSIDE else budgets
+        self._budgets = () if metering in UNCOUNTED else budgets
         self._metering = metering
         self._settings = settings
         self._held: Held | None = None

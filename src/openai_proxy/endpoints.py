@@ -23,6 +23,9 @@ body, or in a stream's terminal event; `body`: in the body; `images`: in the bod
 `speech` and `transcription`: in a stream's last event or in JSON, else estimated of the sound; `free`: the call costs
 nothing; `unmetered`: it costs something that no answer tells."""
 
+UNCOUNTED: AbstractSet[Metering] = {"free", "unmetered"}
+"""No budget can count these, and no list of models holds for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:

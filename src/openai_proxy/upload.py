@@ -9,7 +9,7 @@ from aiohttp.payload import AsyncIterablePayload
 from openai_proxy import refusals
 from openai_proxy.access import Caller
 from openai_proxy.client import Client, ClientGoneError
-from openai_proxy.endpoints import Endpoint
+from openai_proxy.endpoints import UNCOUNTED, Endpoint
 from openai_proxy.headers import Header, value_of
 from openai_proxy.multipart_body import MultipartBody
 from openai_proxy.outcome import Outcome
@@ -21,7 +21,6 @@ _LARGEST_READ_FIRST = 1024 * 1024  # a larger body is passed on while it comes, 
 _ONLY_JSON = {"chat", "responses", "body", "speech"}  # these bodies are JSON, whatever Content-Type they come with
 _JSON_TYPES = {"", "application/json", "application/x-www-form-urlencoded"}  # the last one is what curl says by itself
 _METERED_FORMS = {"images", "transcription"}
-_WITHOUT_MODEL = {"free", "unmetered"}
 _STORING = {"chat", "responses"}  # the operations that have `store` (SDK 3.54)
 
 
@@ -124,7 +123,7 @@ class Upload:
     def _refusal(self, facts: RequestFacts) -> Refusal | None:
         if facts.background and not self._may_run_in_background:
             return refusals.NO_BACKGROUND
-        if self._endpoint.metering in _WITHOUT_MODEL:
+        if self._endpoint.metering in UNCOUNTED:
             return None
         unnamed = facts.model is None and self._client.body_ended and self._policy.models is not None
         if unnamed or (facts.model is not None and not self._policy.permits(facts.model)):
