@@ -45,7 +45,7 @@ _CODINGS = {"gzip", "x-gzip", "deflate"}
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where requests go, and with what.
+    """Where requests go.
 
     `accept` returns when an event is safe, and never raises. `drains` has a place for each answer that may be read on
     for a client that left. `instance_id` is this process.
@@ -53,7 +53,6 @@ class Upstream:
 
     session: aiohttp.ClientSession
     settings: Settings
-    upstream_key: Callable[[str | None], str]
     accept: Callable[[UsageEvent], Awaitable[None]]
     drains: asyncio.Semaphore
     budgets: BudgetGuard
@@ -62,13 +61,14 @@ class Upstream:
 
 
 class Exchange:
-    """Carries one request out; `run` returns when its answer has ended and its usage is safe."""
+    """Carries one request out with OpenAI's `api_key`; `run` returns when its answer has ended, its usage is safe."""
 
-    def __init__(self, client: Client, caller: Caller, route: Route, upstream: Upstream) -> None:
+    def __init__(self, client: Client, caller: Caller, route: Route, upstream: Upstream, *, api_key: str) -> None:
         self._client = client
         self._caller = caller
         self._route = route
         self._upstream = upstream
+        self._api_key = api_key
         self._outcome = Outcome(metering=route.endpoint.metering, may_name_users=caller.policy.may_name_users)
         self._upload = Upload(client, caller, route.endpoint, self._outcome)
         self._budget = BudgetedRequest(
@@ -178,8 +178,9 @@ class Exchange:
 
     async def _forward(self) -> None:
         outcome, settings = self._outcome, self._upstream.settings
-        api_key = self._upstream.upstream_key(self._caller.policy.upstream_key)
-        headers = header_rules.for_upstream(self._client.headers, api_key=api_key, request_id=self._client.request_id)
+        headers = header_rules.for_upstream(
+            self._client.headers, api_key=self._api_key, request_id=self._client.request_id
+        )
         query = f"?{self._client.query}" if self._client.query else ""
         url = URL(f"{settings.openai_base_url}{self._route.upstream_path}{query}", encoded=True)
         asked = time.perf_counter()

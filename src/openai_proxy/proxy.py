@@ -44,7 +44,7 @@ _ACCEPT_TRIES = 2
 class Proxy:
     """All requests of one process.
 
-    `upstream_key` gives OpenAI's key of a name, or the common one for None, at each use; `SecretError`: there is none.
+    `upstream_key` gives OpenAI's key of a name, or the common one for None; `SecretError`: there is none.
     """
 
     def __init__(
@@ -131,12 +131,12 @@ class Proxy:
             await client.refuse(route)
             return
         try:
-            self._upstream_key(caller.policy.upstream_key)
+            api_key = self._upstream_key(caller.policy.upstream_key)
         except SecretError as error:
             log("ERROR", "the team's key cannot be had, so nothing goes to OpenAI", error=str(error))
             await client.refuse(refusals.NO_TEAM_KEY)
             return
-        exchange = Exchange(client, caller, route, self._connected())
+        exchange = Exchange(client, caller, route, self._connected(), api_key=api_key)
         self._exchanges.add(exchange)
         try:
             await exchange.run()
@@ -165,7 +165,6 @@ class Proxy:
             self._upstream = Upstream(
                 session=session,
                 settings=self._settings,
-                upstream_key=self._upstream_key,
                 accept=self._accept,
                 drains=asyncio.Semaphore(self._settings.max_drains),
                 budgets=BudgetGuard(spend_view.ask, self._settings, notices),
