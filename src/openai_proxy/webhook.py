@@ -31,6 +31,8 @@ class Webhook:
         """Return when it was taken, or given up."""
         reason = ""
         for number in range(_TRIES):
+            if number:
+                await asyncio.sleep(self._first_pause_seconds * 2 ** (number - 1))
             try:
                 async with self._session.post(
                     self._url, json={"text": text}, headers=_JSON, timeout=_TIMEOUT
@@ -42,7 +44,6 @@ class Webhook:
                     break
             except (aiohttp.ClientError, TimeoutError) as error:
                 reason = type(error).__name__
-            await asyncio.sleep(self._first_pause_seconds * 2**number)
         log("ERROR", "the webhook did not take a notice", reason=reason)
 
 
