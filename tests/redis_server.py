@@ -6,14 +6,27 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-NAMES = ("valkey-server", "redis-server")
+import pytest
+
+_NAMES = ("valkey-server", "redis-server")
 _START_SECONDS = 20.0
 
 
-def find() -> str | None:
-    """The server's program, if there is one on PATH."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+@contextmanager
+def running() -> Iterator[RedisServer]:
+    """A server that has started; skips the test where none is on PATH."""
+    program = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"needs one of {', '.join(_NAMES)} (Debian: apt-get install redis-server)")
+    server = RedisServer(program)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 class RedisServer:

@@ -30,15 +30,8 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[redis_server.RedisServer]:
-    program = redis_server.find()
-    if program is None:
-        pytest.skip(f"needs one of {', '.join(redis_server.NAMES)} (Debian: apt-get install redis-server)")
-    one = redis_server.RedisServer(program)
-    try:
-        one.start()
+    with redis_server.running() as one:
         yield one
-    finally:
-        one.stop()
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -41,15 +41,8 @@ asyncio.run(main())
 
 @pytest.fixture
 def server() -> Iterator[redis_server.RedisServer]:
-    program = redis_server.find()
-    if program is None:
-        pytest.skip(f"needs one of {', '.join(redis_server.NAMES)} (Debian: apt-get install redis-server)")
-    one = redis_server.RedisServer(program)
-    try:
-        one.start()
+    with redis_server.running() as one:
         yield one
-    finally:
-        one.stop()
 
 
 def limits(**given: int) -> dict[str, int | None]:
