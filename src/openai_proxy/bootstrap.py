@@ -96,7 +96,7 @@ def access_source(settings: Settings) -> AccessSource:
     if parts.scheme != "gs":
         return AccessFile(Path(name))
     if not (parts.netloc and parts.path[1:]):
-        raise SettingsError("ACCESS_FILE must be a file's path or gs://BUCKET/OBJECT")
+        raise _wrong("ACCESS_FILE", "a file's path", "gs://BUCKET/OBJECT")
     from openai_proxy.adapters.bucket_object import BucketObject
 
     return NewestAccess(name, BucketObject(parts.netloc, unquote(parts.path[1:])).content)

@@ -30,9 +30,9 @@ def over_budget(exceeded: Exceeded, amount: Decimal) -> Refusal:
 
 def without_price(model: str | None, reason: str | None) -> Refusal:
     """A request whose cost nobody can know."""
-    named = f"The model {model!r}" if model else "A request without a model"
+    what = f"The model {model!r}" if model else "A request without a model"
     message = (
-        f"{named} cannot be used under a budget: {reason or 'no price is known'}. Use another model, or ask the proxy's"
+        f"{what} cannot be used under a budget: {reason or 'no price is known'}. Use another model, or ask the proxy's"
         " owner: `openai-proxy prices check` says what helps."
     )
     return Refusal(403, message, code="model_without_price", headers=_NO_RETRY)

@@ -6,10 +6,9 @@ import hmac
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import Protocol
 
 from openai_proxy import spend_messages
-from openai_proxy.access import Access, AccessFileError, Caller
+from openai_proxy.access import AccessFileError, AccessSource, Caller
 from openai_proxy.budget_book import REMEMBERED_SECONDS
 from openai_proxy.csv_cells import csv_chunks
 from openai_proxy.page_exchange import Answer, Question, RefusedError, refusal, see_page
@@ -34,13 +33,6 @@ _UNREADABLE = (
     "The ledger cannot be read right now. Nothing is lost: requests go on being recorded."
     " Try again in a minute; if this stays, tell whoever runs this proxy to look at what log_view logged."
 )
-
-
-class AccessSource(Protocol):
-    """Knows who may call, now."""
-
-    def current(self) -> Access:
-        """The access file's newest good version; `AccessFileError` where there is none."""
 
 
 class LogView:
