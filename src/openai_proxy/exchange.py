@@ -61,7 +61,7 @@ class Upstream:
 
 
 class Exchange:
-    """Carries one request out with OpenAI's `api_key`; `run` returns when its answer has ended, its usage is safe."""
+    """Carries one request out, with `api_key`; `run` returns when its answer has ended and its usage is safe."""
 
     def __init__(self, client: Client, caller: Caller, route: Route, upstream: Upstream, *, api_key: str) -> None:
         self._client = client
