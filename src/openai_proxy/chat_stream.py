@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from openai_proxy.json_members import Path
 from openai_proxy.sse import Piece
 from openai_proxy.stream_meter import StreamMeter
 
@@ -26,10 +25,6 @@ class ChatStream(StreamMeter):
             if isinstance(choice, dict):
                 reading.add_output(choice.get("text"))
                 self._delta(choice.get("delta"))
-
-    def large_member(self, path: Path, value: object) -> None:
-        """Read a member of a large chunk."""
-        self.reading.take({path[0]: value})
 
     def _delta(self, delta: object) -> None:
         if not isinstance(delta, dict):

@@ -16,21 +16,8 @@ class MediaStream(StreamMeter):
     wanted: tuple[Path, ...] = (("type",), ("usage",), ("error",))
     largest_whole = 16 * 1024  # parsing takes 1 us a kilobyte of base64, searching a tenth of that
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._large: dict[str, Any] = {}  # the members at hand of a large event
-
-    def large_member(self, path: Path, value: object) -> None:
-        """Read a member of a large event."""
-        self._large[path[0]] = value
-
-    def large_end(self) -> None:
-        """A large event has ended."""
-        event, self._large = self._large, {}
-        self.event(event)
-
     def event(self, event: Mapping[str, Any]) -> None:
-        """Read an event, or what was wanted of a large one."""
+        """Read an event."""
         if event.get("type") == "error" or isinstance(event.get("error"), dict):
             self.reading.take_error(event)
 

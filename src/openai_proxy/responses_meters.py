@@ -23,41 +23,46 @@ class _ResponseReader:
     """Reads one response object, whole or member by member."""
 
     def __init__(self, reading: Reading) -> None:
-        self.calls = ToolCalls()
+        self._calls = ToolCalls()
         self._reading = reading
         self._element: dict[str, Any] = {}  # the members at hand of an item, or of a tool
 
     def whole(self, response: Mapping[str, Any]) -> None:
         """Read it at once."""
         self._reading.take(response)
-        self.begin()
+        self._calls.list_begins()
         for item in _objects(response.get("output")):
-            self.calls.listed(item)
+            self._calls.listed(item)
         for tool in _objects(response.get("tools")):
-            self.calls.tool(tool)
-        self.tell()
+            self._calls.tool(tool)
+        self._tell()
+
+    def item_done(self, item: Mapping[str, Any]) -> None:
+        """Read an item that is told by itself."""
+        self._calls.item_done(item)
+        self._tell()
 
     def begin(self) -> None:
         """Its members come one by one."""
-        self.calls.list_begins()
+        self._calls.list_begins()
         self._element = {}
+        self._tell()
 
     def member(self, path: Path, value: object) -> None:
         """Read one of them."""
         if len(path) == 1:
             self._reading.take({path[0]: value})
-        elif path == _ITEM:
-            self.calls.listed(self._element)
+        elif path in (_ITEM, _TOOL):
+            take = self._calls.listed if path == _ITEM else self._calls.tool
+            take(self._element)
             self._element = {}
-        elif path == _TOOL:
-            self.calls.tool(self._element)
-            self._element = {}
+            self._tell()
         else:
             put(self._element, path[2:], value)
 
-    def tell(self) -> None:
+    def _tell(self) -> None:
         """Put down what was counted so far."""
-        self._reading.tool_calls = self.calls.counted()
+        self._reading.tool_calls = self._calls.counted()
 
 
 class ResponsesBody(BodyMeter):
@@ -76,8 +81,6 @@ class ResponsesBody(BodyMeter):
     def member(self, path: Path, value: object) -> None:
         """Read a member of a large body."""
         self._response.member(path, value)
-        if path in (_ITEM, _TOOL):
-            self._response.tell()
 
 
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
@@ -95,46 +98,31 @@ class ResponsesStream(StreamMeter):
     def __init__(self) -> None:
         super().__init__()
         self._response = _ResponseReader(self.reading)
-        self._large: dict[str, Any] = {}  # the members at hand of a large event
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Read an event."""
         kind = event.get("type")
-        response = event.get("response")
-        if isinstance(response, dict):
+        response, item = event.get("response"), event.get("item")
+        if isinstance(response, dict) and response:  # of a large one each member was read as it came
             self._response.whole(response)
         elif kind == "error":
             self.reading.take_error(event)
-        elif kind == "response.output_item.done":
-            self._item_done(event.get("item"))
+        elif kind == "response.output_item.done" and isinstance(item, dict):
+            self._response.item_done(item)
         elif isinstance(kind, str) and kind.endswith(".delta"):
             self.reading.add_output(event.get("delta"))
         if kind in _TERMINAL:
             self.reading.ended = True
 
     def large_member(self, path: Path, value: object) -> None:
-        """Read a member of a large event."""
+        """Read a member of a large event; those of a response at once, since its items may be many."""
         if path[0] != "response":
-            put(self._large, path, value)
+            super().large_member(path, value)
             return
         if "response" not in self._large:
             self._large["response"] = {}
             self._response.begin()
         self._response.member(path[1:], value)
-
-    def large_end(self) -> None:
-        """A large event has ended: a terminal one, if its type says so."""
-        large, self._large = self._large, {}
-        if large.get("type") == "response.output_item.done":
-            self._item_done(large.get("item"))
-        self._response.tell()
-        if large.get("type") in _TERMINAL:
-            self.reading.ended = True
-
-    def _item_done(self, item: object) -> None:
-        if isinstance(item, dict):
-            self._response.calls.item_done(item)
-            self._response.tell()
 
 
 def _objects(value: object) -> Iterator[Mapping[str, Any]]:

@@ -6,23 +6,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from openai_proxy.json_members import MemberScanner, Path, value_of
+from openai_proxy.json_members import MemberScanner, Path, put, value_of
 from openai_proxy.reading import Reading
 from openai_proxy.sse import LARGEST_WHOLE, DataReader, EventSplitter, Piece, data_of
 
 
 class StreamMeter(ABC):
-    """Server-sent events; a subclass knows what they mean."""
+    """Server-sent events; a subclass knows what they mean.
+
+    An event too large to be read whole comes to it as well, once it has ended, with its wanted members alone.
+    """
 
     wanted: tuple[Path, ...] = ()
-    """The members to look for in an event too large to be read whole."""
+    """The members to look for in a large event."""
     largest_whole = LARGEST_WHOLE
     """Bytes of an event that is read whole."""
 
     def __init__(self) -> None:
         self.reading = Reading()
         self._events = EventSplitter(self.largest_whole)
-        self._reader, self._scanner = DataReader(), MemberScanner(self.wanted)  # of the large event at hand
+        self._reader: DataReader  # of the large event at hand, as the next two
+        self._scanner: MemberScanner
+        self._large: dict[str, Any]
 
     def feed(self, data: bytes) -> bytes:
         """All of it, at once."""
@@ -41,12 +46,12 @@ class StreamMeter(ABC):
             self._read_data(data_of(piece.raw))
             return
         if piece.first:
-            self._reader, self._scanner = DataReader(), MemberScanner(self.wanted)
+            self._reader, self._scanner, self._large = DataReader(), MemberScanner(self.wanted), {}
         for path, raw in self._scanner.feed(self._reader.feed(piece.raw)):
             if path:
                 self.large_member(path, value_of(raw))
         if piece.last:
-            self.large_end()
+            self.event(self._large)
 
     def _read_data(self, data: bytes) -> None:
         if data == b"[DONE]":
@@ -58,11 +63,8 @@ class StreamMeter(ABC):
 
     @abstractmethod
     def event(self, event: Mapping[str, Any]) -> None:
-        """Read one event's data."""
+        """Read one event's data, or what was wanted of it."""
 
-    @abstractmethod
     def large_member(self, path: Path, value: object) -> None:
-        """Read one wanted member of a large event."""
-
-    def large_end(self) -> None:  # noqa: B027 - only one kind of stream needs it
-        """A large event has ended."""
+        """Keep one wanted member of a large event until it ends."""
+        put(self._large, path, value)
