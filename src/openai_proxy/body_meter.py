@@ -30,7 +30,7 @@ class BodyMeter:
         if self._scanner is None:
             whole = value_of(data) if len(data) <= _LARGEST_WHOLE and data.endswith(_BODY_ENDS) else None
             if isinstance(whole, dict):  # nearly always: the body came in one part
-                self.body(whole)
+                self.take(whole)
                 return data
             self._scanner = MemberScanner(self.wanted)
         for path, raw in self._scanner.feed(data):
@@ -42,13 +42,13 @@ class BodyMeter:
         """Nothing: the scanner's bytes were copies."""
         return b""
 
-    def body(self, body: Mapping[str, Any]) -> None:
-        """Read a whole body."""
-        self.reading.take(body)
+    def take(self, members: Mapping[str, Any]) -> None:
+        """Read a whole body, or those of its members that have come."""
+        self.reading.take(members)
 
     def member(self, path: Path, value: object) -> None:
-        """Read one wanted member of a large one."""
-        self.reading.take({path[0]: value})
+        """Read one wanted member of a large body."""
+        self.take({path[0]: value})
 
 
 class ObjectMeter:

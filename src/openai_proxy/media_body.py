@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 from openai_proxy.body_meter import BodyMeter
-from openai_proxy.json_members import Path
 from openai_proxy.reading import Reading, told_object
 from openai_proxy.recorded_audio import RecordedAudio
 
@@ -21,19 +20,10 @@ class ImagesBody(BodyMeter):
 
     wanted = (*BodyMeter.wanted, ("svg_usage",))
 
-    def body(self, body: Mapping[str, Any]) -> None:
-        """Read a whole body."""
-        super().body(body)
-        self._take_svg(body.get("svg_usage"))
-
-    def member(self, path: Path, value: object) -> None:
-        """Read one wanted member of a large one."""
-        super().member(path, value)
-        if path == ("svg_usage",):
-            self._take_svg(value)
-
-    def _take_svg(self, usage: object) -> None:
-        if usage := told_object(usage):
+    def take(self, members: Mapping[str, Any]) -> None:
+        """Read a body, or members of it."""
+        super().take(members)
+        if usage := told_object(members.get("svg_usage")):
             self.reading.tool_usage = {"svg_usage": usage}
 
 
@@ -42,17 +32,9 @@ class TranscriptBody(BodyMeter):
 
     wanted = (*BodyMeter.wanted, ("text",), ("duration",))
 
-    def body(self, body: Mapping[str, Any]) -> None:
-        """Read a whole body."""
-        super().body(body)
-        self._take(body)
-
-    def member(self, path: Path, value: object) -> None:
-        """Read one wanted member of a large one."""
-        super().member(path, value)
-        self._take({path[0]: value})
-
-    def _take(self, members: Mapping[str, Any]) -> None:
+    def take(self, members: Mapping[str, Any]) -> None:
+        """Read a body, or members of it."""
+        super().take(members)
         self.reading.add_output(members.get("text"))
         duration = members.get("duration")
         if isinstance(duration, int | float | str) and _SECONDS.fullmatch(told := str(duration)):  # text: older models

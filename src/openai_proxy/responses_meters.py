@@ -74,9 +74,9 @@ class ResponsesBody(BodyMeter):
         super().__init__()
         self._response = _ResponseReader(self.reading)
 
-    def body(self, body: Mapping[str, Any]) -> None:
-        """Read a body."""
-        self._response.whole(body)
+    def take(self, members: Mapping[str, Any]) -> None:
+        """Read a whole body."""
+        self._response.whole(members)
 
     def member(self, path: Path, value: object) -> None:
         """Read a member of a large body."""
