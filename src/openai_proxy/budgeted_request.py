@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from openai_proxy.budget_book import Exceeded
 from openai_proxy.budget_guard import BudgetGuard, Held, Unknown
@@ -16,7 +14,7 @@ from openai_proxy.endpoints import UNCOUNTED, Metering
 from openai_proxy.events import UsageEvent
 from openai_proxy.records import ListCost
 from openai_proxy.refusals import Refusal
-from openai_proxy.request_body import BodyEditor, RequestReader
+from openai_proxy.request_body import RequestReader
 from openai_proxy.settings import Settings
 
 
@@ -80,14 +78,13 @@ class BudgetedRequest:
     def _worst_case(self, started: UsageEvent, reader: RequestReader, size: int) -> ListCost:
         from openai_proxy.reserved_cost import Asked, worst_case  # 30 MB that only callers with budgets need
 
-        members: Mapping[str, Any] = reader.found if isinstance(reader, BodyEditor) else reader.members()
         sound = reader.facts.upload
         asked = Asked(
             metering=self._metering,
-            members=members,
+            members=reader.members(),
             output_limit=reader.facts.output_limit,
             size=size,
-            is_whole=not isinstance(reader, BodyEditor),
+            is_whole=reader.is_whole,
             seconds=sound.seconds() if sound else None,
         )
         return worst_case(

@@ -31,6 +31,8 @@ class MultipartBody:
     Where a name comes twice, nothing is known of it: which one counts is the other parser's affair.
     """
 
+    is_whole = True
+
     def __init__(self, content_type: str, upload: RecordedAudio | None = None) -> None:
         self._upload = upload
         self._fields: dict[str, str] = {}

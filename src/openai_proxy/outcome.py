@@ -91,7 +91,8 @@ class Outcome:
 
     def _estimate(self) -> Mapping[str, Any] | None:
         """The usage by our own count, or None where what is needed was not kept or cannot be read."""
-        return estimated_usage(self.metering, self.reader.members(), self.reader.facts, self.reading)
+        request = self.reader.members() if self.reader.is_whole else {}
+        return estimated_usage(self.metering, request, self.reader.facts, self.reading)
 
 
 def _ms(seconds: float) -> int:

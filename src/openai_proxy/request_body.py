@@ -73,6 +73,10 @@ class RequestReader(Protocol):
     """Passes a body on in constant memory, and reads its facts on the way."""
 
     @property
+    def is_whole(self) -> bool:
+        """Whether `members` are all that can be known, and not a few of a body too large to be kept."""
+
+    @property
     def facts(self) -> RequestFacts:
         """The facts found so far."""
 
@@ -83,7 +87,7 @@ class RequestReader(Protocol):
         """What was held back when the input ended."""
 
     def members(self) -> Mapping[str, Any]:
-        """What is known of the request by name, to estimate from; may take a while."""
+        """What is known of the request by name; may take a while."""
 
 
 def is_plain_utf8(head: bytes) -> bool:
@@ -123,6 +127,7 @@ def facts_of(body: bytes) -> RequestFacts:
 class UnreadBody:
     """A body of which nothing is read: none at all, a file, what a browser's call begins with (SDP)."""
 
+    is_whole = True
     facts = RequestFacts()
 
     def feed(self, data: bytes) -> bytes:
@@ -140,6 +145,8 @@ class UnreadBody:
 
 class WholeBody:
     """A JSON body that is given as a whole, to one `feed`; it is parsed at once, and scanned only to be changed."""
+
+    is_whole = True
 
     def __init__(self, *, asks: bool = False, unstored: bool = False) -> None:
         self._asks = asks
@@ -174,6 +181,8 @@ class BodyEditor:
     first): then an object of `stream_options` is taken as a sign.
     """
 
+    is_whole = False
+
     def __init__(self, *, asks: bool = False, unstored: bool = False, stream: bool | None = None) -> None:
         self._asks = asks
         self._unstored = unstored
@@ -183,11 +192,6 @@ class BodyEditor:
         self._settled = False  # the stream options have been seen, and are as they must be
         self._scanner = MemberScanner(_WANTED_UNSTORED if unstored else _WANTED)
         self._facts: RequestFacts | None = None  # of what was found, once somebody asks
-
-    @property
-    def found(self) -> Mapping[str, Any]:
-        """The members found so far, of those that matter."""
-        return self._found
 
     @property
     def facts(self) -> RequestFacts:
@@ -215,8 +219,8 @@ class BodyEditor:
         return self._scanner.held()
 
     def members(self) -> Mapping[str, Any]:
-        """Nothing: what would be estimated from was not kept."""
-        return {}
+        """The members found so far, of those that matter."""
+        return self._found
 
     def _member(self, name: str, raw: bytes) -> bytes:
         """Read a wanted member; the value to send for its own."""

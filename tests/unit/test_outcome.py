@@ -13,7 +13,7 @@ from openai_proxy.events import UsageEvent
 from openai_proxy.outcome import Outcome
 from openai_proxy.reading import Reading
 from openai_proxy.refusals import DISCONNECTED, TIMED_OUT, UNREACHABLE
-from openai_proxy.request_body import WholeBody
+from openai_proxy.request_body import BodyEditor, WholeBody
 
 pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")  # bpe_openai's own
 
@@ -28,9 +28,8 @@ ZEROS = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
 def finished(metering: Metering, *, body: bytes = b"", **known: Any) -> UsageEvent:
     reader = WholeBody()
     reader.feed(body)
-    return asyncio.run(
-        Outcome(metering=metering, reader=reader, **{"sent": True, "status": 200} | known).finished(STARTED)
-    )
+    facts: dict[str, Any] = {"reader": reader, "sent": True, "status": 200} | known
+    return asyncio.run(Outcome(metering=metering, **facts).finished(STARTED))
 
 
 def told(event: UsageEvent) -> tuple[Mapping[str, Any] | None, str]:
@@ -110,7 +109,11 @@ def test_calls_of_tools_are_told_unless_they_cost_nothing() -> None:
 
 
 def test_what_was_not_kept_cannot_be_estimated() -> None:
+    large = BodyEditor()
+    large.feed(b'{"model":"gpt-4o","input":"Hello world!","tools":[]}')
+
     assert told(finished("chat", cut_short=True)) == (None, "unknown")
+    assert told(finished("responses", reader=large, cut_short=True)) == (None, "unknown")
 
 
 def test_sound_that_ended_well_is_estimated_all_the_same() -> None:

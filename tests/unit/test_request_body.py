@@ -292,11 +292,12 @@ def test_nothing_is_known_of_a_body_that_is_not_read() -> None:
     assert (reader.facts, reader.members()) == (RequestFacts(), {})
 
 
-def test_a_large_body_is_not_kept() -> None:
+def test_of_a_large_body_only_what_matters_is_kept() -> None:
     editor = BodyEditor()
-    editor.feed(b'{"model":"m"}')
+    editor.feed(b'{"model":"m","input":"Hello","max_tokens":5}')
 
-    assert editor.members() == {}
+    assert editor.members() == {"model": "m", "max_tokens": 5}
+    assert not editor.is_whole
 
 
 def test_a_model_is_text_of_a_sane_length() -> None:
