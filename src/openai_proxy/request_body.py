@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from openai_proxy.json_members import MemberScanner, Path
+from openai_proxy.json_members import MemberScanner, Path, value_of
 
 if TYPE_CHECKING:
     from openai_proxy.recorded_audio import RecordedAudio
@@ -100,10 +100,7 @@ def is_plain_utf8(head: bytes) -> bool:
 
 def parse(body: bytes) -> Mapping[str, Any]:
     """The body's members, or none where it is no JSON object."""
-    try:
-        members = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+    members = value_of(body)
     return members if isinstance(members, dict) else {}
 
 
