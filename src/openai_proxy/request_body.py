@@ -110,17 +110,6 @@ def user_name(value: object) -> str | None:
     return name if name and name.isprintable() and not name.isspace() else None
 
 
-def facts_of(body: bytes) -> RequestFacts:
-    """The facts of a whole body."""
-    members = parse(body)
-    if members:
-        return RequestFacts.of(members)
-    # What this parser refuses (deep nesting, 5000 digits) another one may take, and run it in the background
-    scan = BodyEditor()
-    scan.feed(body)
-    return scan.facts
-
-
 class UnreadBody:
     """A body of which nothing is read: none at all, a file, what a browser's call begins with (SDP)."""
 
@@ -143,18 +132,27 @@ class UnreadBody:
 class WholeBody:
     """A JSON body that is given as a whole, to one `feed`; it is parsed at once, and scanned only to be changed."""
 
-    is_whole = True
-
     def __init__(self, *, asks: bool = False, unstored: bool = False) -> None:
         self._asks = asks
         self._unstored = unstored
         self._body = b""
+        self._scanned: BodyEditor | None = None  # what our parser refuses
         self.facts = RequestFacts()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was parsed, and not only searched."""
+        return self._scanned is None
 
     def feed(self, data: bytes) -> bytes:
         """The whole body, changed where it must be."""
         self._body = data
-        self.facts = facts_of(data)
+        if members := parse(data):
+            self.facts = RequestFacts.of(members)
+        else:  # what this parser refuses (deep nesting, 5000 digits) another one may take, and run in the background
+            self._scanned = BodyEditor()
+            self._scanned.feed(data)
+            self.facts = self._scanned.facts
         asks = self._asks and self.facts.stream and not self.facts.usage_asked
         if not (asks or self._unstored):
             return data
@@ -167,7 +165,7 @@ class WholeBody:
 
     def members(self) -> Mapping[str, Any]:
         """All of it; parsed once more, because what is parsed takes ten times the memory."""
-        return parse(self._body)
+        return self._scanned.members() if self._scanned else parse(self._body)
 
 
 class BodyEditor:

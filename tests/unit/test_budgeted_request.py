@@ -80,6 +80,25 @@ def test_what_is_held_stands_in_the_event_with_the_time_at_which_it_was() -> Non
     asyncio.run(scene())
 
 
+def test_a_body_that_our_parser_refuses_holds_no_less_than_one_that_it_takes() -> None:
+    async def scene() -> None:
+        guard = BudgetGuard(Ledger().ask, replace(SETTINGS, reserved_output_tokens=1))
+        text = BODY.replace(b"hello", b"hello " * 150)[:-1] + b',"max_tokens":200'
+        costs = []
+        for body in (text + b"}", text + b',"x":' + b"1" * 5000 + b"}"):
+            request = request_of(guard)
+            held = await hold(request, body=body)
+            assert isinstance(held, UsageEvent)
+            costs.append(held.reserved_cost or Decimal(0))
+            request.settle(replace(held, event_type="finished", usage=None, usage_source="none"))
+        guard.close()
+
+        taken, refused = costs
+        assert refused >= taken > Decimal("0.002")  # 200 tokens at 10 USD for a million, and its input
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize(
     ("usage", "source", "fits"),
     [(chat(10, 10), "reported", True), (None, "none", True), (None, "unknown", False)],
