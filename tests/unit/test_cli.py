@@ -199,6 +199,13 @@ def test_help_and_version(run: Run) -> None:
     assert run("version").out == f"openai-proxy {__version__}\n"
 
 
+def test_a_command_that_needs_no_prices_loads_none() -> None:
+    program = "import sys, openai_proxy.cli as cli; cli.main(['version']); print('genai_prices' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_the_data_folder_may_be_named_after_the_command_or_in_the_environment(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

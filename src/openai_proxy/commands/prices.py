@@ -17,7 +17,7 @@ from openai_proxy.commands.usage import add_period, period_of
 from openai_proxy.local.usage_text import table
 from openai_proxy.records import cell_to_json
 
-if TYPE_CHECKING:  # the price tables take a fifth of a second to load, which the other commands need not wait for
+if TYPE_CHECKING:  # the price tables are slow to load, and the other commands need not wait for them
     from openai_proxy.price_check import CheckedUsage
     from openai_proxy.reprice import RepricedModel
 
