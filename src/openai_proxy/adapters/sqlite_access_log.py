@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from openai_proxy.access_events import AccessEvent, schema
-from openai_proxy.adapters.sqlite_file import open_to_write, transaction
-from openai_proxy.adapters.sqlite_table import BUSY_SECONDS, advice, columns, microseconds, time_of
+from openai_proxy.adapters.sqlite_file import advice, open_to_write, reading, transaction
+from openai_proxy.adapters.sqlite_table import columns, microseconds, time_of
 from openai_proxy.ports import Period, StoreError
 
 _TABLE = "access_events"
@@ -55,18 +54,11 @@ class SqliteAccessLog:
         Raises:
             StoreError: the ledger cannot be read now.
         """
-        try:
-            return list(self._read(period)) if self._path.exists() else []
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(advice(self._path, "read", error)) from None
+        bounds = (microseconds(period.since), microseconds(period.until))
+        with reading(self._path) as connection:
+            rows = connection.execute(_READ, bounds).fetchall() if columns(connection, _TABLE) else []
+        found = (dict(zip(_NAMES, row, strict=True)) for row in rows)
+        return [AccessEvent(**{**values, "event_time": time_of(values["event_time"])}) for values in found]
 
     def close(self) -> None:
         """Nothing is open between two calls."""
-
-    def _read(self, period: Period) -> Iterator[AccessEvent]:
-        address = f"file:{quote(str(self._path))}?mode=ro"
-        with contextlib.closing(sqlite3.connect(address, timeout=BUSY_SECONDS, uri=True)) as connection:
-            if columns(connection, _TABLE):
-                for row in connection.execute(_READ, (microseconds(period.since), microseconds(period.until))):
-                    values = dict(zip(_NAMES, row, strict=True))
-                    yield AccessEvent(**{**values, "event_time": time_of(values["event_time"])})

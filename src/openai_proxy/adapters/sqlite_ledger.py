@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -12,14 +11,12 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Any
-from urllib.parse import quote
 
+from openai_proxy.adapters.sqlite_file import reading
 from openai_proxy.adapters.sqlite_table import (
-    BUSY_SECONDS,
     NAMES,
     Cell,
     Row,
-    advice,
     amount_of,
     columns,
     from_cells,
@@ -31,7 +28,6 @@ from openai_proxy.ports import (
     Period,
     Spend,
     SpendQuestion,
-    StoreError,
     Tag,
     TagValues,
     UnpricedUsage,
@@ -56,7 +52,7 @@ class SqliteLedger:
         Raises:
             StoreError: the ledger cannot be read now.
         """
-        with self._reading() as connection:
+        with reading(self._path) as connection:
             present = columns(connection, _TABLE)
             if not present:
                 return
@@ -73,7 +69,7 @@ class SqliteLedger:
         """
         found: list[Row] = []
         values = _values(period, None) | {"event_id": event_id}
-        with self._reading() as connection:
+        with reading(self._path) as connection:
             connection.execute("BEGIN")  # a revision may be written in between
             for table in (_REPLACED, _TABLE):
                 present = columns(connection, table)
@@ -91,7 +87,7 @@ class SqliteLedger:
             StoreError: the ledger cannot be read now.
         """
         keys = ", ".join(str(number + 1) for number in range(len(by)))
-        with self._reading() as connection:
+        with reading(self._path) as connection:
             present = columns(connection, _TABLE)
             if not present:
                 return [] if by else [_total((), (0,) * _SUMS)]
@@ -111,7 +107,7 @@ class SqliteLedger:
         Raises:
             StoreError: the ledger cannot be read now.
         """
-        with self._reading() as connection:
+        with reading(self._path) as connection:
             if not columns(connection, _TABLE):
                 return []
             connection.row_factory = sqlite3.Row
@@ -125,7 +121,7 @@ class SqliteLedger:
         Raises:
             StoreError: the ledger cannot be read now.
         """
-        with self._reading() as connection:
+        with reading(self._path) as connection:
             present = columns(connection, _TABLE)
             if not present:
                 return Spend(amounts=(Decimal(0),) * len(questions), other_instances=0)
@@ -155,18 +151,8 @@ class SqliteLedger:
         Raises:
             StoreError: the ledger cannot be read now.
         """
-        with self._reading() as connection:
+        with reading(self._path) as connection:
             columns(connection, _TABLE)
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        try:
-            address = f"file:{quote(str(self._path))}?mode=ro" if self._path.exists() else "file::memory:"
-            connection = sqlite3.connect(address, timeout=BUSY_SECONDS, uri=True, check_same_thread=False)
-            with contextlib.closing(connection):
-                yield connection
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(advice(self._path, "read", error)) from None
 
 
 def _list(present: set[str]) -> str:

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from openai_proxy.adapters.sqlite_file import open_to_write, transaction
-from openai_proxy.adapters.sqlite_table import NAMES, Cell, advice, make_tables, to_cells
+from openai_proxy.adapters.sqlite_file import advice, open_to_write, transaction
+from openai_proxy.adapters.sqlite_table import NAMES, Cell, make_tables, to_cells
 from openai_proxy.ports import StoreError
 from openai_proxy.records import UsageRecord
 

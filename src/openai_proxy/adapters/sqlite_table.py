@@ -14,7 +14,6 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
-from pathlib import Path
 from typing import Any
 
 from openai_proxy.records import cell_to_json, fits_numeric, schema
@@ -22,9 +21,6 @@ from openai_proxy.records import cell_to_json, fits_numeric, schema
 Row = Mapping[str, Any]
 Cell = str | int | None
 _Convert = Callable[[Any], Any]
-
-BUSY_SECONDS = 5.0
-"""How long one waits for another that writes."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -86,11 +82,6 @@ def make_tables(connection: sqlite3.Connection) -> None:
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN {_definition(column)}")
     for statement in _CREATE_INDEXES:
         connection.execute(statement)
-
-
-def advice(path: Path, done: str, error: Exception) -> str:
-    """What a `StoreError` says; `done` is `read` or `written`."""
-    return f"the ledger {path} cannot be {done} now ({error}); see that its folder is there, writable and not full"
 
 
 def columns(connection: sqlite3.Connection, table: str) -> set[str]:
