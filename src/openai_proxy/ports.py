@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol
@@ -162,6 +162,10 @@ class UsageTotal:
     estimated: int
     open: int
     errors: int
+
+
+SUMS = tuple(field.name for field in fields(UsageTotal) if field.name != "group")
+"""What a total sums up, by name: fields here, columns in the engines' queries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

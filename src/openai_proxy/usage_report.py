@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from openai_proxy.ports import Period, Tag, UsageTotal
+from openai_proxy.ports import SUMS, Period, Tag, UsageTotal
 from openai_proxy.records import cell_to_json
-
-_SUMS = tuple(field.name for field in fields(UsageTotal) if field.name not in {"group", "list_cost"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +76,11 @@ class UsageReport:
 
 
 def _row(names: Sequence[str], total: UsageTotal) -> dict[str, Any]:
-    sums = {field.name: getattr(total, field.name) for field in fields(total) if field.name != "group"}
-    return dict(zip(names, total.group, strict=True)) | sums
+    return dict(zip(names, total.group, strict=True)) | {name: getattr(total, name) for name in SUMS}
 
 
 def _sum(group: tuple[str | None, ...], totals: Sequence[UsageTotal]) -> UsageTotal:
-    sums = {name: sum(getattr(total, name) for total in totals) for name in _SUMS}
+    sums = {name: sum(getattr(total, name) for total in totals) for name in SUMS if name != "list_cost"}
     return UsageTotal(group=group, list_cost=format(sum(map(_cost, totals), Decimal(0)), "f"), **sums)
 
 

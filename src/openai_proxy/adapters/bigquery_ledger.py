@@ -17,7 +17,7 @@ from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
 
 from openai_proxy.adapters.bigquery_cells import Row, from_client
 from openai_proxy.adapters.bigquery_client import CALL_SECONDS, FAILURES, RETRY, LazyClient, store_error
-from openai_proxy.ports import GroupBy, Period, Spend, SpendQuestion, Tag, TagValues, UnpricedUsage, UsageTotal
+from openai_proxy.ports import SUMS, GroupBy, Period, Spend, SpendQuestion, Tag, TagValues, UnpricedUsage, UsageTotal
 
 _READ_RETRY = bigquery.DEFAULT_RETRY.with_delay(initial=0.2, maximum=2.0).with_timeout(20.0)
 _JOB_RETRY = DEFAULT_JOB_RETRY.with_timeout(20.0)
@@ -73,7 +73,7 @@ class BigQueryLedger:
         of_group = bigquery.ScalarQueryParameter("group_path", "STRING", path)
         totals = [_total(row, by) for row in self._rows("totals", period, of_user, groups, of_group, *_of_tag(tag))]
         if not totals and not by:
-            return [_total(dict.fromkeys(_SUMS, 0), by)]
+            return [_total(dict.fromkeys(SUMS, 0), by)]
         # None first, as in SQL; here, because the query does not know in which order the groups were named
         return sorted(totals, key=lambda total: [(name is not None, name or "") for name in total.group])
 
@@ -156,22 +156,8 @@ def _query(name: str) -> str:
     return resources.files("openai_proxy").joinpath("queries", "bigquery", f"{name}.sql").read_text("utf-8")
 
 
-_SUMS = (
-    "requests",
-    "input_tokens",
-    "cache_read_input_tokens",
-    "output_tokens",
-    "reasoning_output_tokens",
-    "list_cost",
-    "unpriced",
-    "estimated",
-    "open",
-    "errors",
-)
-
-
 def _total(row: Row, by: Sequence[GroupBy]) -> UsageTotal:
-    sums = {name: row[name] for name in _SUMS}
+    sums = {name: row[name] for name in SUMS}
     sums["list_cost"] = format(Decimal(row["list_cost"]).normalize(), "f")
     return UsageTotal(group=tuple(row[f"{_group(name)}_group"] for name in by), **sums)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -24,6 +24,7 @@ from openai_proxy.adapters.sqlite_table import (
     time_of,
 )
 from openai_proxy.ports import (
+    SUMS,
     GroupBy,
     Period,
     Spend,
@@ -90,16 +91,17 @@ class SqliteLedger:
         with reading(self._path) as connection:
             present = columns(connection, _TABLE)
             if not present:
-                return [] if by else [_total((), (0,) * _SUMS)]
+                return [] if by else [_total((), dict.fromkeys(SUMS, 0))]
             query = _query(
                 "totals",
                 groups="".join(f"{_group_of(name, present)}, " for name in by),
                 of_user=_conditions(user_id, tag, present),
                 grouping=f"GROUP BY {keys} ORDER BY {keys}" if by else "",
             )
+            connection.row_factory = sqlite3.Row
             path = next((_path(name.name) for name in by if isinstance(name, TagValues)), None)
             rows = connection.execute(query, _values(period, user_id, tag) | {"group_path": path}).fetchall()
-        return [_total(_group(by, row), row[len(by) :]) for row in rows]
+        return [_total(_group(by, row), row) for row in rows]
 
     def unpriced(self, period: Period) -> Sequence[UnpricedUsage]:
         """What has no list cost, the most frequent first.
@@ -170,7 +172,6 @@ _GROUPS: Mapping[str, str] = {
     "operation": "operation_name",
     "day": f"event_time / {_DAY} - (event_time % {_DAY} < 0)",  # days since 1970, rounded down
 }
-_SUMS = 10  # of totals.sql
 _OF_SCOPE = {"user": "AND user_id = :name", "team": "AND team_id = :name", "organization": ""}
 
 
@@ -209,22 +210,11 @@ def _group_of(name: GroupBy, present: Collection[str]) -> str:
     return _column("end_user_id", present) if name == "end_user" else _GROUPS[name]
 
 
-def _group(by: Sequence[GroupBy], row: Sequence[Any]) -> tuple[str | None, ...]:
+def _group(by: Sequence[GroupBy], row: Iterable[Any]) -> tuple[str | None, ...]:
     return tuple(time_of(cell * _DAY).date().isoformat() if name == "day" else cell for name, cell in zip(by, row))  # noqa: B905 - a row goes on with its sums
 
 
-def _total(group: tuple[str | None, ...], sums: Sequence[int]) -> UsageTotal:
-    requests, tokens_in, cached, tokens_out, reasoning, nanodollars, unpriced, estimated, opened, errors = sums
-    return UsageTotal(
-        group=group,
-        requests=requests,
-        input_tokens=tokens_in,
-        cache_read_input_tokens=cached,
-        output_tokens=tokens_out,
-        reasoning_output_tokens=reasoning,
-        list_cost=format(amount_of(nanodollars), "f"),
-        unpriced=unpriced,
-        estimated=estimated,
-        open=opened,
-        errors=errors,
-    )
+def _total(group: tuple[str | None, ...], row: sqlite3.Row | Mapping[str, int]) -> UsageTotal:
+    sums: dict[str, Any] = {name: row[name] for name in SUMS}
+    sums["list_cost"] = format(amount_of(row["list_cost"]), "f")
+    return UsageTotal(group=group, **sums)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
-from openai_proxy.ports import GroupBy, TagValues, UsageTotal
+from openai_proxy.ports import SUMS, GroupBy, TagValues, UsageTotal
 from openai_proxy.records import cell_to_json
 
 _NAMES: Mapping[str, str] = {
@@ -21,7 +20,6 @@ _NAMES: Mapping[str, str] = {
 }
 TAG = "tag:"
 """Before a tag's name, where other groups can be named as well."""
-_SUMS = tuple(field.name for field in fields(UsageTotal) if field.name != "group")
 
 
 def record_objects(records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, object]]:
@@ -34,7 +32,7 @@ def total_objects(totals: Iterable[UsageTotal], by: Sequence[GroupBy]) -> Iterat
     """Each sum as a JSON object, keyed by what it is grouped by and what is summed."""
     for total in totals:
         group = {_name(one): value for one, value in zip(by, total.group, strict=True)}
-        yield group | {name: getattr(total, name) for name in _SUMS}
+        yield group | {name: getattr(total, name) for name in SUMS}
 
 
 def _name(group: GroupBy) -> str:
