@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
-from string import Template
-
-from google.cloud import bigquery
 
 from openai_proxy.access_events import AccessEvent
 from openai_proxy.adapters.bigquery_client import CALL_SECONDS, FAILURES, RETRY, LazyClient, store_error
 from openai_proxy.ports import Period, StoreError
-
-_QUERY_SECONDS = 60.0
 
 
 class BigQueryAccessLog:
@@ -49,20 +43,9 @@ class BigQueryAccessLog:
         Raises:
             StoreError: the ledger cannot be read now.
         """
-        text = resources.files("openai_proxy").joinpath("queries", "bigquery", "access_events.sql").read_text("utf-8")
-        bounds = [
-            bigquery.ScalarQueryParameter("since", "TIMESTAMP", period.since),
-            bigquery.ScalarQueryParameter("until", "TIMESTAMP", period.until),
-        ]
         try:
-            rows = self._client.get().query_and_wait(
-                Template(text).substitute(access_events=self._table),
-                job_config=bigquery.QueryJobConfig(query_parameters=bounds),
-                api_timeout=CALL_SECONDS,
-                wait_timeout=_QUERY_SECONDS,
-                retry=RETRY,
-            )
-            return [AccessEvent(**dict(row.items())) for row in rows]
+            rows = self._client.ask("access_events", {"access_events": self._table}, period)
+            return [AccessEvent(**row) for row in rows]
         except FAILURES as error:
             raise store_error(self._table, "read", error) from None
 

@@ -8,20 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
-from importlib import resources
-from string import Template
 
 from google.cloud import bigquery
-from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
 
 from openai_proxy.adapters.bigquery_cells import Row, from_client
-from openai_proxy.adapters.bigquery_client import CALL_SECONDS, FAILURES, RETRY, LazyClient, store_error
+from openai_proxy.adapters.bigquery_client import CALL_SECONDS, FAILURES, RETRY, LazyClient, Parameter, store_error
 from openai_proxy.ports import SUMS, GroupBy, Period, Spend, SpendQuestion, Tag, TagValues, UnpricedUsage, UsageTotal
 
-_READ_RETRY = bigquery.DEFAULT_RETRY.with_delay(initial=0.2, maximum=2.0).with_timeout(20.0)
-_JOB_RETRY = DEFAULT_JOB_RETRY.with_timeout(20.0)
-_QUERY_SECONDS = 60.0
 _ALL = 2**63 - 1
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -125,35 +118,11 @@ class BigQueryLedger:
         """Close the connections; the next question opens them again."""
         self._client.close()
 
-    def _rows(self, name: str, period: Period, *parameters: _Parameter) -> Iterator[Row]:
-        config = bigquery.QueryJobConfig(
-            query_parameters=[
-                bigquery.ScalarQueryParameter("since", "TIMESTAMP", period.since),
-                bigquery.ScalarQueryParameter("until", "TIMESTAMP", period.until),
-                *parameters,
-            ],
-        )
-        if self._max_query_bytes:
-            config.maximum_bytes_billed = self._max_query_bytes
+    def _rows(self, name: str, period: Period, *parameters: Parameter) -> Iterator[Row]:
         try:
-            yield from self._client.get().query_and_wait(
-                Template(_query(name)).substitute(self._names),
-                job_config=config,
-                api_timeout=CALL_SECONDS,
-                wait_timeout=_QUERY_SECONDS,
-                retry=_READ_RETRY,
-                job_retry=_JOB_RETRY,
-            )
+            yield from self._client.ask(name, self._names, period, *parameters, max_bytes=self._max_query_bytes)
         except FAILURES as error:
             raise store_error(self._function, "read", error) from None
-
-
-_Parameter = bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter
-
-
-@cache
-def _query(name: str) -> str:
-    return resources.files("openai_proxy").joinpath("queries", "bigquery", f"{name}.sql").read_text("utf-8")
 
 
 def _total(row: Row, by: Sequence[GroupBy]) -> UsageTotal:
