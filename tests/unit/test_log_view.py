@@ -5,14 +5,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from made_ledger import MadeLedger
 from made_usage import usage_record
-from memory_ledger import MemoryLedger
 from openai_proxy.access import Access
 from openai_proxy.keys import key_hash
 from openai_proxy.log_view import LogView
@@ -56,8 +57,20 @@ class HeldAccess:
         return Access.parse(self.text)
 
 
-def view(ledger: MemoryLedger | None = None, access: HeldAccess | None = None) -> LogView:
-    return LogView(ledger or MemoryLedger(RECORDS), access or HeldAccess(), session_secret="a made-up secret")
+@cache
+def kept() -> MadeLedger:
+    """The ledger of RECORDS, to which nobody writes."""
+    return MadeLedger(RECORDS)
+
+
+def unasked() -> MadeLedger:
+    """The same, which notes from here on whose records it is asked for."""
+    kept().asked_user_ids.clear()
+    return kept()
+
+
+def view(ledger: MadeLedger | None = None, access: HeldAccess | None = None) -> LogView:
+    return LogView(ledger or kept(), access or HeldAccess(), session_secret="a made-up secret")
 
 
 def get(path: str = "/log", user: str | None = None, accept: str = "*/*", **query: str) -> Question:
@@ -127,7 +140,7 @@ PARAMETERS = st.dictionaries(
 def test_a_member_never_sees_anothers_usage(
     query: dict[str, str], path: str, method: str, accept: str, *, by_cookie: bool
 ) -> None:
-    ledger = MemoryLedger(RECORDS)
+    ledger = unasked()
     log_view = view(ledger)
     session = cookie_of(log_view.answer(post("/log/sign-in", key=KEYS["ada"]), NOW))
     question = Question(
@@ -151,7 +164,7 @@ def test_a_member_never_sees_anothers_usage(
 
 @given(query=PARAMETERS, accept=st.sampled_from([BROWSER, "application/json"]))
 def test_an_admin_sees_the_user_asked_for_or_everybody(query: dict[str, str], accept: str) -> None:
-    ledger = MemoryLedger(RECORDS)
+    ledger = unasked()
 
     answer = view(ledger).answer(replace(get(user="boss", accept=accept), query=query), NOW)
 
@@ -161,7 +174,7 @@ def test_an_admin_sees_the_user_asked_for_or_everybody(query: dict[str, str], ac
 
 @given(query=PARAMETERS, accept=st.sampled_from([BROWSER, "application/json"]))
 def test_a_stranger_sees_nothing(query: dict[str, str], accept: str) -> None:
-    ledger = MemoryLedger(RECORDS)
+    ledger = unasked()
 
     answer = view(ledger).answer(replace(get(accept=accept), query=query), NOW)
 
@@ -247,7 +260,7 @@ def test_a_revoked_key_signs_its_browsers_out() -> None:
 def test_an_old_or_forged_cookie_signs_out() -> None:
     log_view = view()
     session = cookie_of(log_view.answer(post("/log/sign-in", key=KEYS["ada"]), NOW))
-    forged = LogView(MemoryLedger(), HeldAccess(), session_secret="another")
+    forged = LogView(MadeLedger(), HeldAccess(), session_secret="another")
     foreign = cookie_of(forged.answer(post("/log/sign-in", key=KEYS["boss"]), NOW))
 
     late = log_view.answer(replace(get(), session=session), datetime.now(UTC) + timedelta(hours=12))
@@ -319,12 +332,12 @@ def test_a_wrong_method_is_told_the_right_ones() -> None:
 def test_an_unreadable_ledger_is_said_so_and_nothing_of_it(
     query: Mapping[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    answer = view(MemoryLedger(broken=True)).answer(replace(get(user="ada"), query=query), NOW)
+    answer = view(MadeLedger(broken=True)).answer(replace(get(user="ada"), query=query), NOW)
 
     assert refused_with(answer) == (503, "ledger_unreachable")
     assert answer.headers["Retry-After"] == "5"
-    assert "told to fail" not in repr(answer)
-    assert "told to fail" in capfd.readouterr().err
+    assert "not a database" not in repr(answer)
+    assert "not a database" in capfd.readouterr().err
 
 
 def test_an_unreadable_access_file_is_said_so_on_a_page() -> None:
@@ -335,12 +348,16 @@ def test_an_unreadable_access_file_is_said_so_on_a_page() -> None:
 
 def test_healthz_names_what_is_not_well() -> None:
     question = get("/healthz")
-    broken = view(MemoryLedger(broken=True), HeldAccess("version = 2")).answer(question, NOW)
+    ledger = MadeLedger(broken=True)
+    broken = view(ledger, HeldAccess("version = 2")).answer(question, NOW)
 
     assert view().answer(question, NOW).json == {"ledger": "ok"}
     assert broken.status == 503
     assert broken.json == {
-        "ledger": "the ledger was told to fail",
+        "ledger": (
+            f"the ledger {ledger.path} cannot be read now (file is not a database);"
+            " see that its folder is there, writable and not full"
+        ),
         "access_file": "the access file, line 1, column 1: version: the file must begin with version = 1",
     }
 
@@ -355,16 +372,15 @@ def test_csv_is_a_file_of_the_periods_records() -> None:
 
 
 def test_csv_of_nothing_is_the_line_of_columns() -> None:
-    answer = view(MemoryLedger()).answer(get(user="boss", format="csv"), NOW)
+    answer = view(MadeLedger()).answer(get(user="boss", format="csv"), NOW)
 
     assert answer.text is not None
     assert "".join(answer.text).startswith("event_id,")
 
 
 def test_csv_is_read_as_it_is_sent() -> None:
-    @dataclass
-    class EndlessLedger(MemoryLedger):
-        read: int = 0
+    class EndlessLedger(MadeLedger):
+        read = 0
 
         def records(
             self, period: Period, *, user_id: str | None, limit: int | None, tag: Tag | None = None
@@ -388,7 +404,7 @@ def _tagged(record: UsageRecord, **tags: str) -> UsageRecord:
 
 @pytest.mark.parametrize("form", ["json", "csv"])
 def test_a_tag_chooses_what_is_listed_and_summed(form: str) -> None:
-    ledger = MemoryLedger([*RECORDS[:2], *(_tagged(record, project="apollo") for record in RECORDS[2:])])
+    ledger = MadeLedger([*RECORDS[:2], *(_tagged(record, project="apollo") for record in RECORDS[2:])])
 
     answer = view(ledger).answer(get(user="boss", period="all", tag="project=apollo", format=form), NOW)
 
@@ -414,7 +430,7 @@ def test_what_is_no_tag_is_said(tag: str) -> None:
 def test_an_admin_may_choose_users_of_the_file_and_of_the_ledger() -> None:
     gone = usage_record("e", NOW, "long-gone")
 
-    answer = view(MemoryLedger([*RECORDS, gone])).answer(get(user="boss", accept=BROWSER), NOW)
+    answer = view(MadeLedger([*RECORDS, gone])).answer(get(user="boss", accept=BROWSER), NOW)
 
     assert answer.context["users"] == ["ada", "boss", "demo", "eve", "long-gone"]
 
@@ -447,15 +463,16 @@ SPEND = SpendRequest(
 
 def ask(message: object, authorization: str | None = "Bearer the-proxys-own", **more: Any) -> Answer:
     question = Question(method="POST", path="/spend", base_url=BASE, json=message, authorization=authorization, **more)
-    ledger, access = MemoryLedger(RECORDS), HeldAccess()
-    return LogView(ledger, access, session_secret="a made-up secret", token="the-proxys-own").answer(question, NOW)
+    return LogView(kept(), HeldAccess(), session_secret="a made-up secret", token="the-proxys-own").answer(
+        question, NOW
+    )
 
 
 def test_the_proxy_is_told_what_was_spent() -> None:
     answer = ask(SPEND.to_json())
 
     spend = answer_from_json(answer.json, SPEND.questions)
-    totals = MemoryLedger(RECORDS).totals(Period(DAY_ONE, datetime.max.replace(tzinfo=UTC)), user_id=None, by=["user"])
+    totals = kept().totals(Period(DAY_ONE, datetime.max.replace(tzinfo=UTC)), user_id=None, by=["user"])
     assert answer.status == 200
     assert spend.amounts[0] == sum(Decimal(total.list_cost) for total in totals if total.group == ("ada",))
     assert spend.amounts[1] == sum(Decimal(total.list_cost) for total in totals)
@@ -484,4 +501,4 @@ def test_a_question_that_makes_no_sense_is_refused() -> None:
 def test_a_ledger_that_cannot_be_read_says_so_to_the_proxy_as_well() -> None:
     question = Question(method="POST", path="/spend", base_url=BASE, json=SPEND.to_json())
 
-    assert view(MemoryLedger(RECORDS, broken=True)).answer(question, NOW).status == 503
+    assert view(MadeLedger(broken=True)).answer(question, NOW).status == 503

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from made_ledger import MadeLedger
 from made_usage import usage_record
-from memory_ledger import MemoryLedger
 from openai_proxy.ports import Period
 from openai_proxy.price_check import check_prices
 from openai_proxy.records import ListCost, UsageRecord
@@ -25,7 +25,7 @@ def unpriced(event_id: str, model: str, reason: str = "no price is known for thi
 
 
 def found(*records: UsageRecord) -> list[tuple[str | None, int, str]]:
-    checked = check_prices(MemoryLedger(records), DAY)
+    checked = check_prices(MadeLedger(records), DAY)
     return [(one.usage.model, one.usage.requests, one.remedy) for one in checked]
 
 
@@ -73,7 +73,7 @@ def test_the_last_request_of_a_model_decides() -> None:
         seen.append(event.event_id)
         return replace(late, cost=usage_record("e3", NOON, "ada").cost)
 
-    (checked,) = check_prices(MemoryLedger([early, late]), DAY, price)
+    (checked,) = check_prices(MadeLedger([early, late]), DAY, price)
 
     assert (checked.remedy, seen) == ("reprice", ["e2"])
     assert checked.usage.first_time == NOON - timedelta(hours=1)

@@ -3,8 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from made_ledger import MadeLedger
 from made_usage import month, usage_record
-from memory_ledger import MemoryLedger
 from openai_proxy.ports import Period, UsageTotal
 from openai_proxy.usage_report import Day, UsageReport
 
@@ -59,7 +59,7 @@ def test_no_usage_is_no_day_and_a_zero_sum() -> None:
 
 def test_json_has_the_ledgers_words_and_amounts_as_text() -> None:
     record = usage_record("e1", NOW, "ada")
-    ledger = MemoryLedger([record])
+    ledger = MadeLedger([record])
     found = UsageReport(
         period=Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)),
         user_id=None,
@@ -96,7 +96,7 @@ def test_json_has_the_ledgers_words_and_amounts_as_text() -> None:
 
 def test_totals_equal_the_records_they_are_made_of() -> None:
     records = list(month(NOW))
-    ledger = MemoryLedger(records)
+    ledger = MadeLedger(records)
 
     totals = report(*ledger.totals(PERIOD, user_id=None, by=("day", "model"))).totals
 
