@@ -14,7 +14,7 @@ locals {
     usage_sink = google_cloudfunctions2_function.usage_sink.name
   } : key => "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${function}\"" }
 
-  # Contracts with the code, by field and not by wording: tests/terraform/test_alerts.py
+  # Contracts with the code: tests/terraform/test_alerts.py holds each filter and label to the lines that are logged.
   log_alerts = {
     unpublished_events = {
       title    = "usage events could not be published"
