@@ -2,12 +2,12 @@
 # log_view read by Cloud Storage's API: a function mounts no bucket. `make access` sends it to the one or the other.
 
 locals {
-  access_file         = var.access_file_bucket ? "gs://${local.access_file_in}/${local.access_file_name}" : "${local.access_file_mount}/${local.access_file_name}"
-  access_file_in      = "${var.project}-${var.name}-access"
-  access_file_mount   = "/secrets/access"
-  access_file_name    = "access.toml"
-  access_file_first   = "version = 1\n" # nobody may call
-  access_file_secrets = toset(var.access_file_bucket ? [] : ["access_file"])
+  access_file       = var.access_file_bucket ? "gs://${local.access_file_in}/${local.access_file_name}" : "/secrets/access/${local.access_file_name}"
+  access_file_in    = "${var.project}-${var.name}-access"
+  access_file_name  = "access.toml"
+  access_file_first = "version = 1\n" # nobody may call
+
+  access_file_volumes = var.access_file_bucket ? {} : { access_file = local.access_file } # a secret => the file it is
 }
 
 resource "google_storage_bucket" "access_file" {

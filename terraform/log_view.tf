@@ -51,14 +51,14 @@ resource "google_cloudfunctions2_function" "log_view" {
       version    = "latest"
     }
     dynamic "secret_volumes" {
-      for_each = local.access_file_secrets
+      for_each = local.access_file_volumes # as in proxy.tf: no block can be shared
       content {
         project_id = local.project
-        secret     = google_secret_manager_secret.secret[secret_volumes.value].secret_id
-        mount_path = local.access_file_mount
+        secret     = google_secret_manager_secret.secret[secret_volumes.key].secret_id
+        mount_path = dirname(secret_volumes.value)
         versions {
           version = "latest"
-          path    = local.access_file_name
+          path    = basename(secret_volumes.value)
         }
       }
     }

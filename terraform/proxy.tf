@@ -3,6 +3,14 @@
 locals {
   budget_pipeline_seconds = "10" # a cold start of the sink, and a try that fails
   budget_refresh_seconds  = "2"  # each question is a query that BigQuery charges for: docs/budgets.md
+  openai_key_file         = "/secrets/openai/api_key"
+  upstream_keys_dir       = "/secrets/upstream_keys"
+
+  proxy_volumes = merge( # a secret => the file it is
+    { openai_api_key = local.openai_key_file },
+    local.access_file_volumes,
+    { for name, key in local.upstream_keys : key => "${local.upstream_keys_dir}/${name}/api_key" },
+  )
 }
 
 resource "google_service_account" "proxy" {
@@ -49,43 +57,22 @@ resource "google_cloudfunctions2_function" "proxy" {
       BUDGET_REFRESH_SECONDS  = local.budget_refresh_seconds
       LOG_VIEW_AUDIENCE       = google_cloudfunctions2_function.log_view.service_config[0].uri # of the identity token
       LOG_VIEW_URL            = google_cloudfunctions2_function.log_view.service_config[0].uri
-      OPENAI_API_KEY_FILE     = "/secrets/openai/api_key"
+      OPENAI_API_KEY_FILE     = local.openai_key_file
       USAGE_QUEUE_URL         = "pubsub://${local.project}/${google_pubsub_topic.usage_events.name}"
-      UPSTREAM_KEYS_DIR       = "/secrets/upstream_keys"
+      UPSTREAM_KEYS_DIR       = local.upstream_keys_dir
     }, var.openai_base_url == null ? {} : { OPENAI_BASE_URL = var.openai_base_url })
 
     # Volumes read `latest` at each access, so a new key works without a redeploy; one a secret, because one mount point
     # holds one secret.
-    secret_volumes {
-      project_id = local.project
-      secret     = google_secret_manager_secret.secret["openai_api_key"].secret_id
-      mount_path = "/secrets/openai"
-      versions {
-        version = "latest"
-        path    = "api_key"
-      }
-    }
     dynamic "secret_volumes" {
-      for_each = local.access_file_secrets
+      for_each = local.proxy_volumes
       content {
         project_id = local.project
-        secret     = google_secret_manager_secret.secret[secret_volumes.value].secret_id
-        mount_path = local.access_file_mount
+        secret     = google_secret_manager_secret.secret[secret_volumes.key].secret_id
+        mount_path = dirname(secret_volumes.value)
         versions {
           version = "latest"
-          path    = local.access_file_name
-        }
-      }
-    }
-    dynamic "secret_volumes" {
-      for_each = local.upstream_keys
-      content {
-        project_id = local.project
-        secret     = google_secret_manager_secret.secret[secret_volumes.value].secret_id
-        mount_path = "/secrets/upstream_keys/${secret_volumes.key}"
-        versions {
-          version = "latest"
-          path    = "api_key"
+          path    = basename(secret_volumes.value)
         }
       }
     }

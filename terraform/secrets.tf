@@ -6,7 +6,7 @@ locals {
   secrets = merge({
     openai_api_key = "not set yet: run make secrets"
     session_secret = "${uuid()}${uuid()}" # 244 random bits, known to nobody; it needs no other value
-    }, { for key in local.access_file_secrets : key => local.access_file_first }, {
+    }, { for key in keys(local.access_file_volumes) : key => local.access_file_first }, {
     for name, key in local.upstream_keys : key => "not set yet: run make secrets KEY=${name}"
   })
 
@@ -36,7 +36,7 @@ resource "google_secret_manager_secret_version" "first" {
 }
 
 resource "google_secret_manager_secret_iam_member" "proxy_reads" {
-  for_each  = setunion(["openai_api_key"], local.access_file_secrets, values(local.upstream_keys))
+  for_each  = toset(keys(local.proxy_volumes))
   project   = local.project
   secret_id = google_secret_manager_secret.secret[each.key].secret_id
   role      = "roles/secretmanager.secretAccessor"
@@ -44,7 +44,7 @@ resource "google_secret_manager_secret_iam_member" "proxy_reads" {
 }
 
 resource "google_secret_manager_secret_iam_member" "log_view_reads" {
-  for_each  = setunion(["session_secret"], local.access_file_secrets)
+  for_each  = setunion(["session_secret"], keys(local.access_file_volumes))
   project   = local.project
   secret_id = google_secret_manager_secret.secret[each.key].secret_id
   role      = "roles/secretmanager.secretAccessor"
