@@ -173,7 +173,12 @@ def _deployment() -> Deployment:
     outputs: dict[str, Any] = json.loads(result.stdout) if result.returncode == 0 else {}
     if "deploy" not in outputs:
         raise DeployError("nothing is deployed to yet; run: terraform -chdir=terraform apply (docs/deploy.md)")
-    return Deployment(**outputs["deploy"]["value"])
+    try:
+        return Deployment(**outputs["deploy"]["value"])
+    except TypeError:
+        raise DeployError(
+            "what was applied tells another output than this checkout reads; run: terraform -chdir=terraform apply"
+        ) from None
 
 
 def _ship(deployment: Deployment, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -360,6 +361,23 @@ def test_without_terraform_apply_it_says_so(world: World, tmp_path: Path) -> Non
 
     assert _first_line(done) == (
         "deploy: nothing is deployed to yet; run: terraform -chdir=terraform apply (docs/deploy.md)"
+    )
+
+
+@pytest.mark.parametrize("there", ["less", "more"])
+def test_what_another_version_applied_is_to_be_applied_again(there: str, world: World, tmp_path: Path) -> None:
+    state = json.loads((world.stub.configuration / "terraform.tfstate").read_text())
+    output = state["outputs"]["deploy"]
+    if there == "less":
+        del output["value"]["access_object"], output["type"][1]["access_object"]
+    else:
+        output["value"]["later"], output["type"][1]["later"] = "a", "string"
+    (tmp_path / "terraform.tfstate").write_text(json.dumps(state))
+
+    done = world.make("deploy", TERRAFORM_DIR=str(tmp_path))
+
+    assert _first_line(done) == (
+        "deploy: what was applied tells another output than this checkout reads; run: terraform -chdir=terraform apply"
     )
 
 
