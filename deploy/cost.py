@@ -72,10 +72,11 @@ CONCURRENCY = (1, 20, 80)
 
 CPU, MEMORY_GIB = 1, 0.5  # terraform/variables.tf: functions
 EVENTS = 2  # started and finished (docs/adr/0002)
-EVENT_BYTES = 1_000  # 621 and 886 for a call of the Responses API; less than 1 kB counts as 1 kB
+STARTED_EVENT, FINISHED_EVENT = 810, 1_160  # bytes of a message: tests/unit/test_reporting_page.py counts them
+EVENT_BYTES = (max(STARTED_EVENT, 1_000) + FINISHED_EVENT) // 2  # less than 1 kB counts as 1 kB
 SINK_SECONDS = 0.3  # a push that waits for its group's write (at most 0.2 s) and the write
 SINK_CONCURRENCY = 40  # terraform/variables.tf
-STARTED_BYTES, FINISHED_BYTES = 250, 1_090  # logical bytes of a row, as docs/reporting.md counts them
+STARTED_BYTES, FINISHED_BYTES = 260, 1_110  # logical bytes of a row, as docs/reporting.md counts them
 ROW_BYTES = (STARTED_BYTES + FINISHED_BYTES) // 2
 LOG_BYTES = 1_000  # the platform's line for a request; the proxy writes none of its own when all is well
 IMAGE_GB = 0.2  # one function's image, compressed
@@ -202,7 +203,8 @@ is billed while it serves at least one request, and waiting for a model is servi
 Assumed:
 
 - The proxy and the sink have {CPU} vCPU and {MEMORY_GIB * 1024:.0f} MiB each.
-- {EVENTS} events a request, each of at most 1 kB, published once and pushed once; no redelivery.
+- {EVENTS} events a request, of {STARTED_EVENT} and {FINISHED_EVENT:,} bytes, published once and pushed once; no
+  redelivery.
 - A push takes {SINK_SECONDS} s, most of it waiting for its group to be written. The sink is as busy as the proxy's
   traffic makes it, with {SINK_CONCURRENCY} pushes at a time at most.
 - One line of {LOG_BYTES:,} bytes in the platform's log for each request and each push.
@@ -210,6 +212,7 @@ Assumed:
   {CALLS[1].sent_bytes:,} for a stream (50 chunks/s of 300 bytes).
 - Nobody looks at the page: a view reads its period's partitions, at {money(price("bigquery_query"))} a TiB after the
   first one each month.
+- Nobody has a budget: docs/budgets.md says what its questions cost.
 
 ## The ledger
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+import runpy
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from openai_proxy import access_events
+from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.events import UsageEvent
 from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit, schema
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reporting.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "reporting.md").read_text()
 TIME = datetime(2026, 11, 23, 12, tzinfo=UTC)
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#data_type_sizes; text has 2 bytes more
 SIZES = {"INTEGER": 8, "TIMESTAMP": 8, "BOOLEAN": 1, "NUMERIC": 16}
@@ -68,6 +74,7 @@ FINISHED = UsageRecord(
         duration_ms=1,
         time_to_first_chunk_ms=1,
         upstream_ms=1,
+        instance_id="0123456789ab",
     ),
     tokens=TokenCounts(
         input_tokens=2412,
@@ -135,6 +142,21 @@ def test_the_page_has_the_columns_of_changes() -> None:
     ]
 
 
+def test_the_query_for_one_machine_sums_each_unit_by_day_and_model(tmp_path: Path) -> None:
+    (query,) = re.findall(r"```sql\n([^`]*json_each[^`]*)```", PAGE)
+    again = replace(FINISHED, event=replace(FINISHED.event, event_id="b" * 32))
+    with contextlib.closing(SqliteStore(tmp_path / "ledger.sqlite3")) as store:
+        store.add([FINISHED, again])
+
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as connection:
+        rows = connection.execute(query).fetchall()
+
+    assert rows == [
+        ("2026-11-23", "gpt-5-mini-2025-08-07", unit.unit, 2 * unit.quantity, 2 * float(unit.list_cost or 0))
+        for unit in sorted(FINISHED.units, key=lambda unit: unit.unit)
+    ]
+
+
 def _with_fields(column: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [("", column), *((f"{column['name']}.", field) for field in column.get("fields", ()))]
 
@@ -145,6 +167,10 @@ def test_the_page_says_how_many_bytes_a_request_takes() -> None:
     units = finished - _bytes(replace(FINISHED, units=()))
     assert f"is {round(finished, -1):,} bytes finished and {round(started, -1)} bytes started" in PAGE
     assert f"of which {round(units, -1)} are its units and {round(_cell('JSON', USAGE), -1)} OpenAI's own usage" in PAGE
+    cost = runpy.run_path(str(ROOT / "deploy" / "cost.py"))
+    assert (cost["FINISHED_BYTES"], cost["STARTED_BYTES"]) == (round(finished, -1), round(started, -1))
+    assert cost["FINISHED_EVENT"] == round(len(FINISHED.event.to_json()), -1)
+    assert cost["STARTED_EVENT"] == round(len(STARTED.event.to_json()), -1)
     assert f"| 100 million | {(finished + started) * 100_000_000 / 1e9:.0f} GB |" in PAGE
 
 
