@@ -12,6 +12,7 @@ import json
 import re
 import sys
 import time
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -103,9 +104,9 @@ class _Server(asyncio.Protocol):
         self._transport.write(_STREAM_HEAD)
         usage_asked = b'"include_usage"' in body
         begin = asyncio.get_running_loop().time()
-        self._chunk(begin, 1 / int(chunks[2]), 0, int(chunks[1]), usage_asked)
+        self._chunk(begin, 1 / int(chunks[2]), 0, int(chunks[1]), usage_asked=usage_asked)
 
-    def _chunk(self, begin: float, period: float, number: int, count: int, usage_asked: bool) -> None:  # noqa: FBT001 - call_at passes no names
+    def _chunk(self, begin: float, period: float, number: int, count: int, *, usage_asked: bool) -> None:
         if number == count:
             last = (_USAGE_CHUNK if usage_asked else b"") + b"data: [DONE]\n\n"
             self._transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
@@ -115,9 +116,8 @@ class _Server(asyncio.Protocol):
         self._transport.write(b"%x\r\n%b\r\n" % (len(event), event))
         _counts["chunks"] += 1
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(
-            begin + (number + 1) * period, self._chunk, begin, period, number + 1, count, usage_asked
-        )
+        following = partial(self._chunk, begin, period, number + 1, count, usage_asked=usage_asked)
+        self._timer = loop.call_at(begin + (number + 1) * period, following)
 
 
 async def _serve(port: int) -> None:
