@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 _NAMES = ("valkey-server", "redis-server")
 _START_SECONDS = 20.0
-
-
-@contextmanager
-def running() -> Iterator[RedisServer]:
-    """A server that has started; skips the test where none is on PATH."""
-    program = next((path for name in _NAMES if (path := shutil.which(name))), None)
-    if program is None:
-        pytest.skip(f"needs one of {', '.join(_NAMES)} (Debian: apt-get install redis-server)")
-    server = RedisServer(program)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
 
 
 class RedisServer:
@@ -68,3 +54,17 @@ class RedisServer:
                 return connection.recv(65536)
         except OSError:
             return b""
+
+
+@contextlib.contextmanager
+def running() -> Iterator[RedisServer]:
+    """A server until the block ends; without one on PATH the test is skipped."""
+    program = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    if program is None:
+        pytest.skip(f"needs one of {', '.join(_NAMES)} (Debian: apt-get install redis-server)")
+    one = RedisServer(program)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()

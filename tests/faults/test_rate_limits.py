@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import TypedDict
 
 import pytest
 
@@ -45,15 +46,20 @@ def server() -> Iterator[redis_server.RedisServer]:
         yield one
 
 
-def limits(**given: int) -> dict[str, int | None]:
-    nothing = {"requests_per_minute": None, "tokens_per_minute": None, "concurrent_requests": None, "tokens": 0}
-    return nothing | given
+class Asked(TypedDict):
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    concurrent_requests: int | None
+    tokens: int
+
+
+NO_LIMIT: Asked = {"requests_per_minute": None, "tokens_per_minute": None, "concurrent_requests": None, "tokens": 0}
 
 
 class Instance:
     """A process that asks so many times at once when it is told to."""
 
-    def __init__(self, url: str, given: dict[str, int | None], asks: int, place_seconds: float = 30.0) -> None:
+    def __init__(self, url: str, given: Asked, asks: int, place_seconds: float = 30.0) -> None:
         command = [sys.executable, "-c", _INSTANCE, url, json.dumps(given), str(asks), str(place_seconds)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._line() == "ready"
@@ -78,14 +84,12 @@ class Instance:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (limits(requests_per_minute=137), 137),
-        (limits(tokens_per_minute=1000, tokens=7), 142),
-        (limits(concurrent_requests=61), 61),
+        ({**NO_LIMIT, "requests_per_minute": 137}, 137),
+        ({**NO_LIMIT, "tokens_per_minute": 1000, "tokens": 7}, 142),
+        ({**NO_LIMIT, "concurrent_requests": 61}, 61),
     ],
 )
-def test_two_processes_share_a_limit_exactly(
-    server: redis_server.RedisServer, given: dict[str, int | None], expected: int
-) -> None:
+def test_two_processes_share_a_limit_exactly(server: redis_server.RedisServer, given: Asked, expected: int) -> None:
     instances = [Instance(server.url, given, asks=200) for _ in range(2)]
     try:
         for one in instances:
@@ -99,14 +103,14 @@ def test_two_processes_share_a_limit_exactly(
 def test_the_places_of_a_process_that_died_come_free_and_those_of_one_that_lives_do_not(
     server: redis_server.RedisServer,
 ) -> None:
-    given = limits(concurrent_requests=5)
+    given: Asked = {**NO_LIMIT, "concurrent_requests": 5}
     dying, living = (Instance(server.url, given, asks, place_seconds=1.5) for asks in (3, 2))
 
     async def places_free() -> int:
         store = RedisLimits(server.url, place_seconds=1.5)
         here = RateLimits(MemoryLimits(), store)
         try:
-            held = [await here.admit("ada", **given) for _ in range(5)]  # type: ignore[arg-type] # made above
+            held = [await here.admit("ada", **given) for _ in range(5)]
             admissions = [one for one in held if isinstance(one, Admission)]
             for one in admissions:
                 await one.end(None)
