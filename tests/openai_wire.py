@@ -42,7 +42,6 @@ _SNAPSHOTS = {
 _HIDES_REASONING = ("gpt-5", "gpt-6", "o4")
 _CHARGES_CACHE_WRITES = ("gpt-5.6", "gpt-6")
 CREATED = 1_790_000_000
-PIECE_BYTES = 65_536
 
 Json = Mapping[str, Any]
 

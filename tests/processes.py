@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,19 @@ class Process:
     def _memory(self, name: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(name + ":"))
+
+
+@contextlib.contextmanager
+def constant_memory(processes: Sequence[Process], *, most_growth: int) -> Iterator[None]:
+    """That the peak of none of them grows by that many bytes within; looked at on Linux only."""
+    assert processes
+    measured = [one for one in processes if one.measurable]
+    for one in measured:
+        one.forget_peak()
+    before = [one.resident_bytes for one in measured]
+    yield
+    grown = [one.peak_bytes - held for one, held in zip(measured, before, strict=True)]
+    assert all(growth < most_growth for growth in grown), f"grown by {grown} bytes"
 
 
 def descendants(ancestor: int) -> Sequence[Process]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 RATE = 24_000  # samples a second, 16 bits, one channel: what OpenAI's speech has
-_BYTES_PER_SECOND = 2 * RATE
+BYTES_PER_SECOND = 2 * RATE
 _UNKNOWN_LENGTH = 0xFFFFFFFF  # what OpenAI's speech has: the head is sent before the length is known
 # MPEG-1 layer III, 128 kbit/s, 48 kHz, one channel, no padding, no CRC: 144 * 128000 / 48000 bytes for 1152 samples
 _MP3_FRAME = bytes.fromhex("fffb94c0") + bytes(380)
@@ -19,10 +19,14 @@ def pcm(seconds: float) -> bytes:
 def wav(seconds: float, *, streamed: bool = False) -> bytes:
     """A WAV file; `streamed`: its head does not know its length."""
     data = pcm(seconds)
-    size = _UNKNOWN_LENGTH if streamed else len(data)
-    whole = _UNKNOWN_LENGTH if streamed else 36 + len(data)
-    form = struct.pack("<HHIIHH", 1, 1, RATE, _BYTES_PER_SECOND, 2, 16)
-    return b"RIFF" + struct.pack("<I", whole) + b"WAVEfmt \x10\0\0\0" + form + b"data" + struct.pack("<I", size) + data
+    return wav_head(None if streamed else len(data)) + data
+
+
+def wav_head(data_bytes: int | None) -> bytes:
+    """What stands before that many bytes of sound; None: its head does not know."""
+    size, whole = (_UNKNOWN_LENGTH, _UNKNOWN_LENGTH) if data_bytes is None else (data_bytes, 36 + data_bytes)
+    form = struct.pack("<HHIIHH", 1, 1, RATE, BYTES_PER_SECOND, 2, 16)
+    return b"RIFF" + struct.pack("<I", whole) + b"WAVEfmt \x10\0\0\0" + form + b"data" + struct.pack("<I", size)
 
 
 def mp3(seconds: float) -> bytes:
@@ -32,7 +36,7 @@ def mp3(seconds: float) -> bytes:
 def seconds_of(head: bytes, size: int) -> float:
     """How long a file of `wav` or `mp3` plays, from its head and its size; 0 for anything else."""
     if head.startswith(b"RIFF"):
-        return (size - 44) / _BYTES_PER_SECOND
+        return (size - 44) / BYTES_PER_SECOND
     if head.startswith(_MP3_FRAME[:4]):
         return size / len(_MP3_FRAME) * MP3_FRAME_SECONDS
     return 0.0

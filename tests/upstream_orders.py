@@ -34,7 +34,7 @@ class Orders:
     chunks: int = 0  # unary: send it without a length, in parts of that many bytes
     comments: int = 0  # a comment before each delta
     deltas: int | None = None  # this many content deltas
-    big: int = 0  # bytes of filler: embeddings' data, a Response's last event
+    big: int = 0  # bytes of filler: embeddings' data, a Response's last event, pictures, a file's content
     incomplete: int = 0  # a Response ends as incomplete
     failed: int = 0  # a Response ends as failed
 

@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from typing import Any
 
 from openai_wire import CREATED, ApiError, Json, Question, Reply
 
-_DAY = 86_400
+_FILLER = bytes(range(256)) * 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,8 @@ class Objects:
         if known is None:
             raise ApiError(404, f"No such {kind.name} object: {name}", "not_found")
         if action == "content":
-            return Reply([self._contents.get(name, b"")], content_type="application/octet-stream")
+            pieces = chain([self._contents.get(name, b"")], repeat(_FILLER, question.orders.big // len(_FILLER)))
+            return Reply(pieces, content_type="application/octet-stream")
         if action:
             return Reply({**known, "status": _STATUS_AFTER[action]} if action in _STATUS_AFTER else _LISTS[action])
         if method == "DELETE":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
@@ -18,6 +17,7 @@ from ledger_check import assert_ledger_equals
 from openai_proxy.endpoints import ENDPOINTS
 from openai_proxy.keys import new_key
 from openai_proxy.permissions import PERMISSIONS
+from processes import constant_memory
 from recorded_exchanges import CHAT, EXCHANGES, INPUT, STREAM, Exchange
 from serving import TEAM_KEY, CountingUpstream, Serving, serving, wait_for
 
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.e2e
 _OF_A_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "date", "server"}
 _NOT_PASSED = {"set-cookie", "alt-svc"}
 _OURS = {"x-openai-proxy-request-id", "server-timing"}
+_MOST_GROWTH = 40_000_000
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +334,7 @@ def test_a_websocket_is_refused_at_once_so_that_codex_falls_back(
 def test_a_large_embeddings_answer_streams_through_and_is_metered(proxy: Serving, key: str) -> None:
     body = json.dumps({"model": "text-embedding-3-small", "input": ["a b c"] * 7}).encode()
 
-    with _constant_memory(proxy):
+    with constant_memory(proxy.named("--target=proxy"), most_growth=_MOST_GROWTH):
         event_id, length = _pass(proxy, "/embeddings", bearer(key, x_upstream_orders="big=50000000"), body)
 
     assert length > 49_000_000
@@ -346,7 +347,7 @@ def test_a_large_response_streams_through_and_is_metered(
 ) -> None:
     body = json.dumps({**INPUT, "stream": stream}).encode()
 
-    with _constant_memory(proxy):
+    with constant_memory(proxy.named("--target=proxy"), most_growth=_MOST_GROWTH):
         event_id, length = _pass(proxy, "/responses", bearer(key, x_upstream_orders="big=30000000"), body)
 
     assert length > 30_000_000
@@ -362,7 +363,7 @@ def test_a_large_request_streams_through(upstream: CountingUpstream, proxy: Serv
             yield b"water day " * 6554
         yield b'"}'
 
-    with _constant_memory(proxy):
+    with constant_memory(proxy.named("--target=proxy"), most_growth=_MOST_GROWTH):
         event_id, _ = _pass(proxy, "/responses", bearer(key), pieces())
 
     seen = upstream.served_as(event_id)
@@ -379,17 +380,3 @@ def _pass(proxy: Serving, path: str, headers: dict[str, str], body: bytes | Iter
     event_id = got.header("x-openai-proxy-request-id")
     assert event_id is not None
     return event_id, len(got.body)
-
-
-@contextlib.contextmanager
-def _constant_memory(proxy: Serving) -> Iterator[None]:
-    """That the proxy's peak grows by less than 40 MB within; looked at on Linux only."""
-    workers = [one for one in proxy.tree() if re.search(r"--target[= ]proxy\b", one.command)]
-    assert workers
-    measured = [one for one in workers if one.measurable]
-    for one in measured:
-        one.forget_peak()
-    before = [one.resident_bytes for one in measured]
-    yield
-    grown = [one.peak_bytes - held for one, held in zip(measured, before, strict=True)]
-    assert all(growth < 40_000_000 for growth in grown), f"the proxy grew by {grown} bytes"
