@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.register_assert_rewrite("ledger_check", "serving")
+pytest.register_assert_rewrite("clients.member", "ledger_check", "serving")
 
 from serving import CountingUpstream, running_upstream  # noqa: E402 - registered before it is imported
 

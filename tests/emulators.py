@@ -178,8 +178,8 @@ class CloudLedger:
 
     def clear(self) -> None:
         """Delete all rows."""
-        for table in ("usage_records", "access_events"):
-            self.query(f"DELETE FROM {table} WHERE event_time > TIMESTAMP '1900-01-01'")  # noqa: S608 - two fixed names
+        self.query("DELETE FROM usage_records WHERE event_time > TIMESTAMP '1900-01-01'")
+        self.query("DELETE FROM access_events WHERE event_time > TIMESTAMP '1900-01-01'")
 
     def make(self) -> None:
         self.client.create_dataset(self.dataset)

@@ -13,17 +13,17 @@ def patched(document: Json, patch: Sequence[Json]) -> Json:
     """A copy of the document with the patch applied; an operation whose place is not there changes nothing."""
     if not patch:
         return document
-    changed: Any = copy.deepcopy(document)
+    changed = copy.deepcopy(document)
     for operation in patch:
         *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
-        place = changed
+        place: Any = changed
         for name in parents:
             place = _member(place, name)
         if isinstance(place, list) and last.isdigit() and int(last) < len(place):
             _change(place, int(last), operation)
         elif isinstance(place, dict) and (last in place or operation["op"] == "add"):
             _change(place, last, operation)
-    return changed  # type: ignore[no-any-return] # a patch of an object is one
+    return changed
 
 
 def _member(place: Any, name: str) -> Any:

@@ -75,14 +75,14 @@ async def _outcome(call: Call, member: Member) -> Outcome:
         return told | {"request_id": error.response.headers.get(REQUEST_ID), "status": error.status_code}
     except openai.APIConnectionError:
         return told | {"broken": True}
-    except Exception as error:  # noqa: BLE001 - told to the test, which fails
+    except Exception as error:  # noqa: BLE001 - whatever it is, the test is told and fails
         if type(error).__module__.partition(".")[0] in _TRANSPORTS:
             return told | {"broken": True}
         return told | {"unexpected": f"{type(error).__name__}: {error}"}
 
 
 async def _run(plan: Mapping[str, Any]) -> None:
-    dice = random.Random(plan["seed"])  # noqa: S311 - the same calls each time
+    dice = random.Random(plan["seed"])  # noqa: S311 - no secret; seeded: the same calls each time
     calls = _ANY_SERVER if plan.get("model") else _MEDIA if plan.get("media") else _TEST_UPSTREAM
     calls = {call: often for call, often in calls.items() if hasattr(openai.AsyncOpenAI, _NEWER.get(call, "chat"))}
     turns = asyncio.Semaphore(plan["concurrency"])
@@ -95,10 +95,10 @@ async def _run(plan: Mapping[str, Any]) -> None:
 
     async def one(number: int, call: Call) -> None:
         user = list(clients)[number % len(clients)]
-        own = random.Random(f"{plan['seed']} {number}")  # noqa: S311 - as above
+        own = random.Random(f"{plan['seed']} {number}")  # noqa: S311 - no secret; seeded: the same texts each time
         async with turns:
             outcome = await _outcome(call, Member(user, clients[user], own, plan.get("model")))
-        print(json.dumps(outcome), flush=True)  # noqa: T201 - the result
+        print(json.dumps(outcome), flush=True)  # noqa: T201 - standard output is how the test is told
 
     # Each kind of call once, whatever the dice say.
     chosen = list(calls) + dice.choices(list(calls), weights=list(calls.values()), k=plan["calls"])

@@ -13,7 +13,7 @@ from sound import wav
 REQUEST_ID = "x-openai-proxy-request-id"
 USER = "x-upstream-user"  # what the test upstream knows them by, where a body has no `user`
 LONGEST_ANSWER = 8  # tokens of a real model; the test upstream obeys no limit
-_WORDS = "how many people need water on a day and what is the way to the house of an answer".split()  # noqa: SIM905 - reads
+_SENTENCE = "how many people need water on a day and what is the way to the house of an answer"
 _MODELS = ("gpt-4o-mini", "gpt-4o", "gpt-4.1-nano", "gpt-5-mini", "o4-mini")
 
 Outcome = dict[str, Any]
@@ -33,7 +33,7 @@ class Member:
 
     def text(self) -> str:
         words = self.dice.randint(1, 8 if self.only_model else 60)  # a real model takes its time
-        return " ".join(self.dice.choices(_WORDS, k=words)) + f" {self.dice.randrange(1_000_000)}"
+        return " ".join(self.dice.choices(_SENTENCE.split(), k=words)) + f" {self.dice.randrange(1_000_000)}"
 
     def messages(self) -> Any:
         return [{"role": "user", "content": self.text()}]

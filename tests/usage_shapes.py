@@ -76,13 +76,15 @@ class Shape:
         usage = self.reply.usage
         billed: dict[str, float] = {**usage.tokens(), **usage.units}
         own = {unit: billed[unit] for unit in billed if unit in self.prices}
-        for part, whole in _PART_OF.items():
-            while part in own and whole not in own:
-                whole = _PART_OF[whole]  # noqa: PLW2901 - up to the whole that has a price
-            if part in own:
-                own[whole] -= billed[part]
+        for part in own.keys() & _PART_OF.keys():
+            own[self._priced_whole(part)] -= billed[part]
         costs = (Decimal(str(quantity)) * Decimal(self.prices[unit]) for unit, quantity in own.items())
         return sum(costs, Decimal(0)) / 1_000_000
+
+    def _priced_whole(self, part: str) -> str:
+        """What a unit is a part of, or that is, up to what has a price."""
+        whole = _PART_OF[part]
+        return whole if whole in self.prices else self._priced_whole(whole)
 
     def _question(self) -> wire.Question:
         exchange = self.exchange

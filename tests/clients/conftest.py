@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("clients.member")
-
-from clients.member import Member  # noqa: E402 - registered before it is imported
-from serving import CountingUpstream, serving  # noqa: E402 - as above
+from clients.member import Member
+from serving import CountingUpstream, serving
 
 _HERE = Path(__file__).parent
 

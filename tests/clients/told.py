@@ -19,7 +19,7 @@ Told = Mapping[str, Any]
 
 def tell(call: str, told: Told) -> None:
     """The line of one call."""
-    print(json.dumps({"call": call, **told}), flush=True)  # noqa: T201 - the result
+    print(json.dumps({"call": call, **told}), flush=True)  # noqa: T201 - standard output is how the test is told
 
 
 def tokens(usage: Any) -> list[int]:

@@ -251,8 +251,7 @@ def test_a_file_that_breaks_under_load_changes_nothing_on_any_instance_and_is_lo
     line = good[: good.index("revoked = true")].count("\n") + 1
 
     with callers.calling(), refused.calling(), put_in_its_place(world.serve.access_file, broken):
-        for one in world.instances:
-            wait_for("the mistake in the log", lambda one=one: one.logged(BROKEN))  # type: ignore[misc]
+        wait_for("the mistake in every log", lambda: all(one.logged(BROKEN) for one in world.instances))
         callers.wait_for_more(10)
         with pytest.raises(AssertionError, match=f"line {line}"):
             world.serve.cli("user", "add", "in-vain")
