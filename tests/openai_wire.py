@@ -88,6 +88,16 @@ class Usage:
             "total_tokens": self.input + self.output,
         }
 
+    def images(self) -> dict[str, Any]:
+        """As the Images API tells it, but for what the output is: its streams do not say."""
+        seen = self.units.get("input_image_tokens", 0)
+        return {
+            "input_tokens": self.input,
+            "input_tokens_details": {"image_tokens": seen, "text_tokens": self.input - seen},
+            "output_tokens": self.output,
+            "total_tokens": self.input + self.output,
+        }
+
     def responses(self) -> Json:
         written: dict[str, Any] = {}
         if "cache_write_tokens" in self.units:
@@ -131,6 +141,18 @@ class Question:
         return asked is True or asked == "true"
 
     @property
+    def wants_usage(self) -> bool:
+        """Whether it asks for the usage in a stream."""
+        options = self.body.get("stream_options")
+        return isinstance(options, dict) and options.get("include_usage") is True
+
+    @property
+    def tier(self) -> str:
+        """The tier that serves it: `auto` becomes the standard one, `fast` is told as `priority`."""
+        asked = self.body.get("service_tier") or "auto"
+        return {"auto": "default", "fast": "priority"}.get(asked, asked)
+
+    @property
     def model(self) -> str:
         return str(self.body.get("model", "")).partition("+")[0]
 
@@ -144,6 +166,10 @@ class Question:
         asked = {name: value for name, value in self.body.items() if name not in {"stream_options", "stream"}}
         files = "".join(file.sha256 for file in self.files)
         return hashlib.sha256(f"{self.path} {json.dumps(asked, sort_keys=True)}{files}".encode()).hexdigest()[:29]
+
+    def dice(self) -> random.Random:
+        """They fall as the question is, each time anew."""
+        return random.Random(self.unique)  # noqa: S311 - believable figures, no secrets
 
     def told(self, tells: Json) -> Json:
         """The object that tells the usage, as it shall be told."""
@@ -193,7 +219,7 @@ class Answer:
 def answer(question: Question) -> Answer:
     """The answer to a question: the question decides it all."""
     path, body, asked, unique = question.path, question.body, question.model, question.unique
-    dice = random.Random(unique)  # noqa: S311 - believable figures, not secrets
+    dice = question.dice()
     count = dice.randint(3, 40) if question.orders.deltas is None else question.orders.deltas
     words = [" " + dice.choice(WORDS) for _ in range(count)]
     if words and dice.random() < 0.3:

@@ -137,13 +137,7 @@ async def stream_left(member: Member) -> Outcome:
         stream=True,
         extra_headers={"x-upstream-orders": f"deltas={deltas} slow={slow}"},
     )
-    left = member.dice.randint(0, 15)
-    async for _ in stream:
-        left -= 1
-        if left < 0:
-            break
-    await stream.close()
-    return {"request_id": stream.response.headers.get(REQUEST_ID), "aborted": True}
+    return await _left(stream, after=member.dice.randint(0, 15))
 
 
 async def response_stream_left(member: Member) -> Outcome:
@@ -154,10 +148,14 @@ async def response_stream_left(member: Member) -> Outcome:
         stream=True,
         extra_headers={"x-upstream-orders": "slow=4"},
     )
-    left = member.dice.randint(0, 10)
+    return await _left(stream, after=member.dice.randint(0, 10))
+
+
+async def _left(stream: Any, *, after: int) -> Outcome:
+    """Read so many events and one more, then hang up."""
     async for _ in stream:
-        left -= 1
-        if left < 0:
+        after -= 1
+        if after < 0:
             break
     await stream.close()
     return {"request_id": stream.response.headers.get(REQUEST_ID), "aborted": True}

@@ -31,7 +31,7 @@ from upstream_exchange import Exchange, Gates
 from upstream_orders import Orders, Served
 from wire_objects import Objects
 
-_REPLIES: Mapping[str, Callable[[wire.Question], wire.Reply]] = {
+REPLIES: Mapping[str, Callable[[wire.Question], wire.Reply]] = {
     **wire_text.REPLIES,
     **wire_responses.REPLIES,
     **wire_images.REPLIES,
@@ -153,13 +153,12 @@ class Upstream:
         served.user, served.model = body.get("user") or served.user, body.get("model")
         served.stream = question.streams
         if served.stream:
-            options = body.get("stream_options")
-            served.asked_usage = isinstance(options, dict) and options.get("include_usage") is True
+            served.asked_usage = question.wants_usage
         return question
 
     def _reply(self, method: str, question: wire.Question) -> wire.Reply:
         path = question.path
-        if method == "POST" and path in _REPLIES:
+        if method == "POST" and path in REPLIES:
             return self._create(question)
         if path.startswith("/responses/") and path.count("/") in {2, 3}:
             return self._stored_response(method, *path.split("/")[2:])
@@ -179,7 +178,7 @@ class Upstream:
         if question.path == "/responses":
             made = wire_responses.made(question)
             self._responses[f"resp_{question.unique}"] = made(made.end)
-        return _REPLIES[question.path](question)
+        return REPLIES[question.path](question)
 
     def _stored_response(self, method: str, name: str, rest: str = "") -> wire.Reply:
         stored = self._responses.get(name)

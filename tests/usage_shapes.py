@@ -13,17 +13,13 @@ from functools import cached_property
 from typing import Any
 
 import openai_wire as wire
-import wire_audio
-import wire_images
-import wire_responses
-import wire_text
 from forms import File, FormReader
 from recorded_exchanges import Exchange, form_exchange, json_exchange
 from sound import mp3, wav
+from upstream import REPLIES
 from upstream_orders import Orders
 
 Json = Mapping[str, Any]
-_REPLIES = {**wire_text.REPLIES, **wire_responses.REPLIES, **wire_images.REPLIES, **wire_audio.REPLIES}
 _WORDS = "how many people need water on a day and what is the way to the house of an answer " * 3
 _ASKED: Json = {"stream": True, "stream_options": {"include_usage": True}}
 _PICTURE = File("house.png", b"\x89PNG" * 40, "image/png")
@@ -56,12 +52,12 @@ class Shape:
     @cached_property
     def reply(self) -> wire.Reply:
         """What the upstream answers, and bills."""
-        return _REPLIES[self.exchange.path](self._question())
+        return REPLIES[self.exchange.path](self._question())
 
     @cached_property
     def told(self) -> Json:
         """The object of the answer that tells the usage; for a stream that was not asked, as if it had been."""
-        content = _REPLIES[self.exchange.path](self._question()).content
+        content = REPLIES[self.exchange.path](self._question()).content
         if isinstance(content, wire.Stream):
             events = [event.data.partition(b"data: ")[2].strip() for event in content.events]
             last: Json = json.loads([data for data in events if data != b"[DONE]"][-1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -31,7 +30,7 @@ def images(question: Question) -> Reply:
     whole |= {"background": "opaque", "output_format": "png", "quality": quality, "size": "1024x1024"}
     output = usage.units.get("output_image_tokens", 0)
     details = {"image_tokens": output, "text_tokens": usage.output - output}
-    whole |= {"usage": _told(usage) | {"output_tokens_details": details}}
+    whole |= {"usage": usage.images() | {"output_tokens_details": details}}
     if question.body.get("output_format") == "svg":
         drawn = {"input_tokens": 40, "output_tokens": 900, "reasoning_tokens": 128, "total_tokens": 940}
         whole |= {"svg_usage": {"model": "gpt-5.6-sol", **drawn}}
@@ -39,7 +38,7 @@ def images(question: Question) -> Reply:
 
 
 def _usage(question: Question) -> tuple[Usage, str]:
-    body, dice = question.body, random.Random(question.unique)  # noqa: S311 - believable figures
+    body, dice = question.body, question.dice()
     quality = str(body.get("quality") or "medium").replace("auto", "medium")
     shown = len(question.files) + len(body.get("images") or []) + bool(body.get("mask"))
     made = _TOKENS_OF_AN_IMAGE.get(quality, 1056) * question.number("n", 1) + 100 * _partial(question)
@@ -52,16 +51,6 @@ def _usage(question: Question) -> tuple[Usage, str]:
 
 def _partial(question: Question) -> int:
     return question.number("partial_images", 0) if question.streams else 0
-
-
-def _told(usage: Usage) -> dict[str, Any]:
-    seen = usage.units.get("input_image_tokens", 0)
-    return {
-        "input_tokens": usage.input,
-        "input_tokens_details": {"image_tokens": seen, "text_tokens": usage.input - seen},
-        "output_tokens": usage.output,
-        "total_tokens": usage.input + usage.output,
-    }
 
 
 def _base64(question: Question, which: str) -> str:
@@ -82,7 +71,7 @@ def _events(question: Question, usage: Usage, quality: str) -> Iterator[Event]:
     for index in range(count):
         picture: Json = {"type": f"{kind}.partial_image", "b64_json": _base64(question, str(index)), **looks}
         yield Event(named({**picture, "partial_image_index": index}), 100)
-    last = {"type": f"{kind}.completed", "b64_json": _base64(question, "whole"), **looks, "usage": _told(usage)}
+    last = {"type": f"{kind}.completed", "b64_json": _base64(question, "whole"), **looks, "usage": usage.images()}
     yield Event(named(question.told(last)), usage.output - 100 * count)
 
 

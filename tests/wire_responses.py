@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -50,7 +49,7 @@ class Made:
             "output": [*self.tools.items, _message(given, "completed")] if ended else [],
             "parallel_tool_calls": True,
             "previous_response_id": body.get("previous_response_id"),
-            "service_tier": self._tier() if ended else "auto",
+            "service_tier": self.question.tier if ended else "auto",
             "store": body.get("store", True),
             "temperature": 1.0,
             "text": {"format": {"type": "text"}},
@@ -64,23 +63,11 @@ class Made:
         }
         return self.question.told(whole) if ended else whole
 
-    def _tier(self) -> str:
-        asked = self.question.body.get("service_tier") or "auto"
-        return {"auto": "default", "fast": "priority"}.get(asked, asked)
-
     def _tool_usage(self) -> Json:
-        made = self.tools.image
-        seen = made.units.get("input_image_tokens", 0)
-        return {
-            "image_gen": {
-                "input_tokens": made.input,
-                "input_tokens_details": {"image_tokens": seen, "text_tokens": made.input - seen},
-                "output_tokens": made.output,
-                "output_tokens_details": {"image_tokens": made.output, "text_tokens": 0},
-                "total_tokens": made.input + made.output,
-            },
-            "web_search": {"num_requests": self.tools.units.get("web_searches", 0)},
-        }
+        drawn = self.tools.image
+        of_output = {"output_tokens_details": {"image_tokens": drawn.output, "text_tokens": 0}}
+        searches = {"num_requests": self.tools.units.get("web_searches", 0)}
+        return {"image_gen": drawn.images() | of_output, "web_search": searches}
 
     def events(self) -> Iterator[Event]:
         given, items = self.given, self.tools.items
@@ -221,7 +208,7 @@ def _image(end: str) -> Json:
 
 
 def _image_usage(question: Question) -> Usage:
-    dice = random.Random(question.unique)  # noqa: S311 - believable figures
+    dice = question.dice()
     seen = dice.choice([0, 194])
     return Usage(input=seen + dice.randint(10, 60), output=1056, units={"input_image_tokens": seen} if seen else {})
 

@@ -28,25 +28,15 @@ def _chat_completion(question: Question, given: Answer) -> Json:
             "model": given.model,
             "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
             "usage": given.usage.chat(),
-            "service_tier": _tier(question),
+            "service_tier": question.tier,
             "system_fingerprint": "fp_51db84afab",
         }
     )
 
 
-def _tier(question: Question) -> str:
-    """The tier that served it: `auto` becomes the standard one, `fast` is told as `priority`."""
-    return {"auto": "default", "fast": "priority"}.get(asked := question.body.get("service_tier") or "auto", asked)
-
-
-def _include_usage(question: Question) -> bool:
-    options = question.body.get("stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True
-
-
 def _chat_events(question: Question, given: Answer) -> Iterator[Event]:
     """A chat stream; only one that asked for its usage has the key `usage` at all."""
-    asked, tier = _include_usage(question), _tier(question)
+    asked, tier = question.wants_usage, question.tier
     usage: Json = {"usage": None} if asked else {}
     deltas: list[Json] = [{"role": "assistant", "content": "", "refusal": None}]
     deltas += [{"content": word} for word in given.words] + [{}]
@@ -83,7 +73,7 @@ def completion(question: Question) -> Reply:
 
 
 def _completion_events(question: Question, given: Answer) -> Iterator[Event]:
-    asked = _include_usage(question)
+    asked = question.wants_usage
     usage = {"usage": None} if asked else {}
     for number, word in enumerate(given.words):
         reason = "stop" if number == len(given.words) - 1 else None

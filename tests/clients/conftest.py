@@ -28,8 +28,7 @@ def _asked_for() -> None:
 def member(upstream: CountingUpstream, tmp_path: Path) -> Iterator[Member]:
     upstream.reset()
     with serving(upstream) as proxy:
-        with (proxy.data_dir / "access.toml").open("a") as access:
-            access.write('[defaults]\nallow = ["files", "lists"]\n')
+        proxy.allow_team("research", "files", "lists")
         yield Member("alice", proxy.add_user("alice", "--team", "research"), proxy, upstream, tmp_path)
 
 

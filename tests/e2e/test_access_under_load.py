@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +20,8 @@ from openai_proxy.access import Access
 from openai_proxy.access_edits import NEW_FILE, add_key, issued_key
 from openai_proxy.adapters.access_file import AccessFile
 from openai_proxy.keys import key_hash, new_key
-from serving import CountingUpstream, Serving, free_port, serving, wait_for
+from serving import CountingUpstream, Serving, serving, wait_for
+from twins import twins_of
 
 pytestmark = pytest.mark.e2e
 
@@ -30,8 +29,6 @@ CLIENTS = 20
 SEEN_WITHIN_SECONDS = 5.0  # what the documents promise of any change
 BROKEN = "the access file is broken; its last good version stays in force"
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
-_MAIN = Path(__file__).parents[2] / "functions" / "proxy" / "main.py"
-_STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,37 +150,6 @@ class Callers:
 
 
 @contextlib.contextmanager
-def another_proxy(serve: Serving, upstream: CountingUpstream) -> Iterator[Instance]:
-    """A second instance on the same access file and the same queue, as the platform starts one beside the first."""
-    port = free_port()
-    environ = {
-        **serve._environ(),  # noqa: SLF001 - what `serve` is given, and no more
-        "OPENAI_BASE_URL": upstream.base_url,
-        "ACCESS_FILE": str(serve.access_file),
-        "USAGE_QUEUE_URL": f"sqlite:///{serve.queue_file}",
-        "XDG_RUNTIME_DIR": str(serve.data_dir.parent),
-    }
-    command = [str(Path(sys.executable).with_name("functions-framework")), "--target=proxy", f"--source={_MAIN}"]
-    command += ["--host=127.0.0.1", f"--port={port}"]
-    one = Instance(f"http://127.0.0.1:{port}", serve.data_dir.with_suffix(".second"))
-    with one.log.open("wb") as log:
-        process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        wait_for("the second proxy", lambda: process.poll() is not None or _answers(one))
-        assert process.poll() is None, one.log.read_text()[-2000:]
-        yield one
-    finally:
-        process.terminate()
-        process.wait(_STOP_SECONDS)
-
-
-def _answers(one: Instance) -> bool:
-    with contextlib.suppress(requests.ConnectionError):
-        return not one.lets_in("nobody's")
-    return False
-
-
-@contextlib.contextmanager
 def put_in_its_place(path: Path, text: str) -> Iterator[None]:
     """Another text in a file until the block ends; readers see the one or the other, never a part."""
     before = path.read_text()
@@ -200,8 +166,8 @@ def put_in_its_place(path: Path, text: str) -> Iterator[None]:
 def world(upstream: CountingUpstream) -> Iterator[World]:
     with serving(upstream) as serve:
         serve.add_user("ada")
-        with another_proxy(serve, upstream) as second:
-            yield World(serve, (Instance(serve.root, serve.stderr), second))
+        with twins_of(serve, 1) as (second,):
+            yield World(serve, (Instance(serve.root, serve.stderr), Instance(second.root, second.errors)))
 
 
 def test_keys_are_rotated_under_load_without_one_failed_request(world: World) -> None:

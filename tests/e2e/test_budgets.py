@@ -194,6 +194,7 @@ def test_a_stream_that_its_client_leaves_is_settled_as_well(proxy: Serving) -> N
             next(answer.iter_content(1))
 
     records = of_user(proxy, "gina")
+    assert len(records) == 3
     assert all(Decimal(record["list_cost"]) < Decimal(record["reserved_cost"]) for record in records)
     assert post(proxy, key, chat()).status == 200
 

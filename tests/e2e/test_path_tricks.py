@@ -17,13 +17,12 @@ from openai_proxy.endpoints import ENDPOINTS, Endpoint
 from openai_proxy.permissions import PERMISSIONS
 from openai_proxy.refused_families import REFUSED
 from path_tricks import METHODS, TARGETS
-from serving import Serving, serving, wait_for
+from serving import Serving, serving
 
 pytestmark = pytest.mark.e2e
 
 _SLOW = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _HIGHEST_ANSWER = 1 << 20
-_PERMITTED = ", ".join(f'"{name}"' for name in PERMISSIONS)
 
 RAW = [
     b"GET http://api.openai.com/v1/organization/users",
@@ -167,16 +166,12 @@ def stage() -> Iterator[Stage]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             with serving(f"http://127.0.0.1:{server.server_port}/v1") as proxy:
+                proxy.allow_team("all", *PERMISSIONS)
                 keys = {
                     "member": proxy.add_user("mia"),
                     "trusted": proxy.add_user("tom", "--team", "all", "--role", "admin"),
                 }
-                (access_file,) = proxy.data_dir.glob("*.toml")
-                with access_file.open("a") as file:
-                    file.write(f"\n[teams.all]\nallow = [{_PERMITTED}]\n")
-                stage = Stage(proxy, keys, lines)
-                wait_for("the proxy to see the permissions", lambda: stage.send("trusted", b"GET /v1/files") == 200)
-                yield stage
+                yield Stage(proxy, keys, lines)
         finally:
             server.shutdown()
 

@@ -24,11 +24,6 @@ def proxy(upstream: CountingUpstream) -> Iterator[Serving]:
         yield one
 
 
-def member(proxy: Serving, name: str, *policy: str) -> str:
-    """A new user's key, once their policy holds."""
-    return proxy.add_user(name, *policy)
-
-
 def chat(proxy: Serving, key: str, **body: Any) -> requests.Response:
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     data = json.dumps({"model": "gpt-4o", "messages": HELLO, **body})
@@ -40,7 +35,7 @@ def refused(answer: requests.Response) -> tuple[int, str]:
 
 
 def test_requests_beyond_the_limit_wait_and_are_told_how_long(proxy: Serving) -> None:
-    key = member(proxy, "alice", "--requests-per-minute", "2")
+    key = proxy.add_user("alice", "--requests-per-minute", "2")
 
     answers = [chat(proxy, key) for _ in range(3)]
 
@@ -53,7 +48,7 @@ def test_requests_beyond_the_limit_wait_and_are_told_how_long(proxy: Serving) ->
 
 
 def test_tokens_are_counted_as_what_they_came_to_not_as_forecast(proxy: Serving) -> None:
-    key = member(proxy, "bob", "--tokens-per-minute", "4000")
+    key = proxy.add_user("bob", "--tokens-per-minute", "4000")
     first = chat(proxy, key, max_tokens=3500)
     used = first.json()["usage"]["total_tokens"]
 
@@ -67,7 +62,7 @@ def test_tokens_are_counted_as_what_they_came_to_not_as_forecast(proxy: Serving)
 
 
 def test_a_stream_takes_a_place_until_it_ends(proxy: Serving, upstream: CountingUpstream) -> None:
-    key = member(proxy, "carol", "--concurrent-requests", "1")
+    key = proxy.add_user("carol", "--concurrent-requests", "1")
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(chat, proxy, key, model="gpt-4o+gate=2", stream=True)
         wait_for("the stream to begin", lambda: upstream.served(model="gpt-4o+gate=2"))
@@ -80,7 +75,7 @@ def test_a_stream_takes_a_place_until_it_ends(proxy: Serving, upstream: Counting
 
 
 def test_what_costs_nothing_is_not_limited(proxy: Serving) -> None:
-    key = member(proxy, "dave", "--requests-per-minute", "1")
+    key = proxy.add_user("dave", "--requests-per-minute", "1")
     headers = {"authorization": f"Bearer {key}"}
 
     statuses = {requests.get(proxy.base_url + "/models", headers=headers, timeout=60).status_code for _ in range(5)}
@@ -89,7 +84,7 @@ def test_what_costs_nothing_is_not_limited(proxy: Serving) -> None:
 
 
 def test_models_are_open_by_pattern(proxy: Serving, upstream: CountingUpstream) -> None:
-    key = member(proxy, "erin", "--models", "gpt-4*", "--denied-models", "*-mini")
+    key = proxy.add_user("erin", "--models", "gpt-4*", "--denied-models", "*-mini")
     before = len(upstream.served())
 
     assert chat(proxy, key).status_code == 200
@@ -100,7 +95,7 @@ def test_models_are_open_by_pattern(proxy: Serving, upstream: CountingUpstream) 
 
 
 def test_a_model_that_stands_at_the_end_of_a_large_body_is_seen(proxy: Serving, upstream: CountingUpstream) -> None:
-    key = member(proxy, "frank", "--models", "text-embedding-3-small")
+    key = proxy.add_user("frank", "--models", "text-embedding-3-small")
     body = json.dumps({"input": "x" * 3_000_000, "model": "text-embedding-3-large"})
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
 

@@ -273,11 +273,10 @@ def test_who_has_no_valid_key_is_refused_and_not_told_why(upstream: CountingUpst
 
 
 def _add_expired(proxy: Serving, key: str) -> None:
-    (access_file,) = proxy.data_dir.glob("*.toml")
     created = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
     expires = datetime(2026, 1, 2, tzinfo=UTC).isoformat()
     digest = hashlib.sha256(key.encode()).hexdigest()
-    with access_file.open("a") as file:
+    with proxy.access_file.open("a") as file:
         file.write(
             f'\n[users.frank]\n[[users.frank.keys]]\nid = "key_old"\nsha256 = "{digest}"\n'
             f"created_time = {created}\nexpires_time = {expires}\n"

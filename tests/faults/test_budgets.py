@@ -6,26 +6,22 @@ The thousand runs are `unit/test_budget_simulation.py`; these few are of real pr
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import random
-import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from exchanges import ask, bearer
-from serving import CountingUpstream, Serving, free_port, serving, wait_for
+from serving import CountingUpstream, Serving, serving, wait_for
+from twins import Twin, twins_of
 
 pytestmark = pytest.mark.e2e
 
@@ -36,50 +32,6 @@ KILLS = 3
 LIMITS = (20, 60, 200)  # of answers, in tokens: small, middling and large requests
 STORED_SECONDS = 0.25  # a record is in the ledger so much later than it says, at most
 TEXT = "water " * 20
-
-
-@dataclass(slots=True)
-class Twin:
-    """One more proxy with the environment of the one that `serve` started; it may be killed and comes again."""
-
-    command: Sequence[str]
-    environ: Mapping[str, str]
-    errors: Path
-    port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-
-    @classmethod
-    def of(cls, proxy: Serving, number: int) -> Twin:
-        (main,) = proxy.named("--target=proxy")[:1]
-        environ = dict(
-            item.partition("=")[::2] for item in Path(f"/proc/{main.pid}/environ").read_text().split("\0") if item
-        )
-        port = free_port()
-        command = Path(f"/proc/{main.pid}/cmdline").read_text().split("\0")[:-1]
-        command = [f"--port={port}" if part.startswith("--port=") else part for part in command]
-        return cls(command, environ, proxy.data_dir.with_suffix(f".twin{number}"), port)
-
-    @property
-    def root(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        with self.errors.open("ab") as errors:
-            self.process = subprocess.Popen(
-                self.command, env=self.environ, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, process_group=0
-            )
-
-    def kill(self) -> None:
-        assert self.process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def answers(self) -> bool:
-        try:
-            return ask(self.root, "GET", "/healthz", headers={}).status == 200
-        except OSError:
-            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +64,8 @@ def _is_let_in(root: str, key: str) -> bool:
 @pytest.fixture(scope="module")
 def cluster(upstream: CountingUpstream) -> Iterator[Cluster]:
     settings = {"BUDGET_INSTANCES": str(PROXIES), "BUDGET_PIPELINE_SECONDS": "2", "DRAIN_SECONDS": "1"}
-    with serving(upstream, **settings) as main:
-        twins = [Twin.of(main, number) for number in range(1, PROXIES)]
-        try:
-            for twin in twins:
-                twin.start()
-            for twin in twins:
-                wait_for("a twin", twin.answers)
-            yield Cluster(main, twins)
-        finally:
-            for twin in twins:
-                twin.kill()
+    with serving(upstream, **settings) as main, twins_of(main, PROXIES - 1) as twins:
+        yield Cluster(main, twins)
 
 
 def _body(limit: int) -> dict[str, Any]:

@@ -21,13 +21,11 @@ from openai.types.responses.response_stream_event import ResponseStreamEvent
 from pydantic import TypeAdapter
 
 import openai_wire as wire
-import wire_audio
-import wire_images
 import wire_responses
-import wire_text
 from forms import File, FormReader, form
 from json_patch import patched
 from sound import mp3, seconds_of, wav
+from upstream import REPLIES
 from upstream_orders import Orders
 from wire_objects import Objects
 
@@ -53,12 +51,6 @@ _DRAW = {"model": "gpt-image-1.5", "prompt": "a house", "n": 2}
 _SAY = {"model": "gpt-4o-mini-tts", "input": "a house by the water", "voice": "alloy"}
 _HEAR = {"model": "gpt-4o-transcribe"}
 _HEAR_STREAM = {**_HEAR, "stream": "true"}
-_REPLIES: Mapping[str, Callable[[wire.Question], wire.Reply]] = {
-    **wire_text.REPLIES,
-    **wire_responses.REPLIES,
-    **wire_images.REPLIES,
-    **wire_audio.REPLIES,
-}
 
 
 def _question(path: str, body: Mapping[str, Any], *files: tuple[str, File], **more: Any) -> wire.Question:
@@ -141,7 +133,7 @@ def _told(reply: wire.Reply) -> Iterator[Any]:
 def test_an_answer_is_what_the_sdk_expects(
     path: str, body: Mapping[str, Any], files: list[tuple[str, File]], kind: Any
 ) -> None:
-    reply = _REPLIES[path](_question(path, body, *files))
+    reply = REPLIES[path](_question(path, body, *files))
 
     told = list(_told(reply))
 
