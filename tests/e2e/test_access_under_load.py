@@ -18,6 +18,7 @@ import requests
 
 from openai_proxy.access import Access
 from openai_proxy.access_edits import NEW_FILE, add_key, issued_key
+from openai_proxy.access_events import Editor
 from openai_proxy.adapters.access_file import AccessFile
 from openai_proxy.keys import key_hash, new_key
 from serving import CountingUpstream, Serving, serving, wait_for
@@ -26,6 +27,7 @@ from twins import twins_of
 pytestmark = pytest.mark.e2e
 
 CLIENTS = 20
+EDITOR = Editor("ada", "key add")
 SEEN_WITHIN_SECONDS = 5.0  # what the documents promise of any change
 BROKEN = "the access file is broken; its last good version stays in force"
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}

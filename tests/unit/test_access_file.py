@@ -237,7 +237,8 @@ from openai_proxy.adapters.access_file import AccessFile
 first = int(sys.argv[2])
 for number in range(first, first + 10):
     key = issued_key(f"key_{number}", f"{number:064x}", datetime.now(UTC))
-    AccessFile(Path(sys.argv[1])).edit(lambda text: add_user(text, f"user-{number}", key), new=NEW_FILE, editor=Editor("ada", "user add"))
+    change = lambda text: add_user(text, f"user-{number}", key)
+    AccessFile(Path(sys.argv[1])).edit(change, new=NEW_FILE, editor=Editor("ada", "user add"))
 """
     editors = [subprocess.Popen([sys.executable, "-c", script, str(path), str(first)]) for first in (0, 100, 200)]
 
