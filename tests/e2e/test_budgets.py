@@ -183,7 +183,11 @@ def test_what_openai_may_have_charged_stays_as_it_was_held(proxy: Serving) -> No
 
 def test_a_stream_that_its_client_leaves_is_settled_as_well(proxy: Serving) -> None:
     key = with_budget(proxy, "gina", "0.006")
-    for _ in range(3):
+
+    def noticed() -> bool:
+        return len(of_user(proxy, "gina")) == begun
+
+    for begun in range(1, 4):  # of which two are held at a time
         with requests.post(
             proxy.base_url + "/chat/completions",
             json=chat(stream=True),
@@ -191,10 +195,11 @@ def test_a_stream_that_its_client_leaves_is_settled_as_well(proxy: Serving) -> N
             stream=True,
             timeout=30,
         ) as answer:
+            assert answer.status_code == 200
             next(answer.iter_content(1))
+        wait_for("its end to be noticed", noticed)
 
     records = of_user(proxy, "gina")
-    assert len(records) == 3
     assert all(Decimal(record["list_cost"]) < Decimal(record["reserved_cost"]) for record in records)
     assert post(proxy, key, chat()).status == 200
 

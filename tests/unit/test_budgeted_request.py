@@ -83,10 +83,11 @@ def test_what_is_held_stands_in_the_event_with_the_time_at_which_it_was() -> Non
 def test_a_body_that_our_parser_refuses_holds_no_less_than_one_that_it_takes() -> None:
     async def scene() -> None:
         guard = BudgetGuard(Ledger().ask, replace(SETTINGS, reserved_output_tokens=1))
+        plenty = (replace(BUDGETS[0], amount=Decimal(1)),)
         text = BODY.replace(b"hello", b"hello " * 150)[:-1] + b',"max_tokens":200'
         costs = []
         for body in (text + b"}", text + b',"x":' + b"1" * 5000 + b"}"):
-            request = request_of(guard)
+            request = request_of(guard, plenty)
             held = await hold(request, body=body)
             assert isinstance(held, UsageEvent)
             costs.append(held.reserved_cost or Decimal(0))
