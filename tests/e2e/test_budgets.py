@@ -183,11 +183,8 @@ def test_what_openai_may_have_charged_stays_as_it_was_held(proxy: Serving) -> No
 
 def test_a_stream_that_its_client_leaves_is_settled_as_well(proxy: Serving) -> None:
     key = with_budget(proxy, "gina", "0.006")
-
-    def noticed() -> bool:
-        return len(of_user(proxy, "gina")) == begun
-
-    for begun in range(1, 4):  # of which two are held at a time
+    streams: list[bytes] = []
+    while len(streams) < 3:  # of which two can be held at a time
         with requests.post(
             proxy.base_url + "/chat/completions",
             json=chat(stream=True),
@@ -196,8 +193,8 @@ def test_a_stream_that_its_client_leaves_is_settled_as_well(proxy: Serving) -> N
             timeout=30,
         ) as answer:
             assert answer.status_code == 200
-            next(answer.iter_content(1))
-        wait_for("its end to be noticed", noticed)
+            streams.append(next(answer.iter_content(1)))
+        wait_for("its end to be noticed", lambda: len(of_user(proxy, "gina")) == len(streams))
 
     records = of_user(proxy, "gina")
     assert all(Decimal(record["list_cost"]) < Decimal(record["reserved_cost"]) for record in records)
