@@ -12,9 +12,9 @@ import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from openai_proxy.access import Access
-from openai_proxy.access_edits import add_user, issued_key, rotate_key
-from openai_proxy.access_reading import mistakes
+from openai_proxy.access.callers import Access
+from openai_proxy.access.edits import add_user, issued_key, rotate_key
+from openai_proxy.access.reading import mistakes
 from openai_proxy.keys import key_hash
 
 _SIZES = (50, 500, 5_000)

@@ -31,8 +31,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from openai_proxy.access import Access, AccessFileError
-from openai_proxy.access_events import AccessEvent, MalformedAccessEventError, printable
+from openai_proxy.access.callers import Access, AccessFileError
+from openai_proxy.access.events import AccessEvent, MalformedAccessEventError, printable
 from openai_proxy.adapters.access_trail import AccessTrail
 
 ROOT = Path(__file__).parents[1]

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from openai_proxy.endpoints import ENDPOINTS, Endpoint, Metering
-from openai_proxy.permissions import REASONS
-from openai_proxy.refused_families import REFUSED
+from openai_proxy.api.endpoints import ENDPOINTS, Endpoint, Metering
+from openai_proxy.api.permissions import REASONS
+from openai_proxy.api.refused_families import REFUSED
 
 ROOT = Path(__file__).parents[1]
 METERED_FROM: Mapping[Metering, str] = {

@@ -9,9 +9,9 @@ from typing import Any
 import tomlkit
 from hypothesis import strategies as st
 
-from openai_proxy.access_fields import PERIODS, ROLES
-from openai_proxy.access_reading import KEY, ORGANIZATION, RULES, TEAM, USER
-from openai_proxy.permissions import PERMISSIONS
+from openai_proxy.access.fields import PERIODS, ROLES
+from openai_proxy.access.reading import KEY, ORGANIZATION, RULES, TEAM, USER
+from openai_proxy.api.permissions import PERMISSIONS
 
 WRONG: list[Any] = ["", " ", 0, -1, 1, 1.5, True, [], {}, ["x"], [[]], {"x": 1}, "x" * 300, "ü", "2026-05-01"]
 NAMES = ["ada", "b@c.d", "a" * 64]

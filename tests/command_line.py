@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openai_proxy.access import Access
+from openai_proxy.access.callers import Access
 
 
 @dataclass(frozen=True, slots=True)

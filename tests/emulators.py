@@ -28,7 +28,7 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from openai_proxy import access_events
+from openai_proxy.access import events as access_events
 from openai_proxy.adapters.file_lock import FileLock
 from openai_proxy.records import schema
 from serving import free_port, wait_for

@@ -12,7 +12,8 @@ from typing import Any
 
 from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.adapters.sqlite_store import SqliteStore
-from openai_proxy.ports import GroupBy, Period, Tag, UsageTotal
+from openai_proxy.period import Period
+from openai_proxy.ports import GroupBy, Tag, UsageTotal
 from openai_proxy.records import UsageRecord
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterable, Iterator, Sequence
 
-from openai_proxy.metering import Meter
+from openai_proxy.metering.meters import Meter
 
 PACKET = 64 * 1024
 HELD = 1024 * 1024

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from openai_proxy.endpoints import ENDPOINTS
-from openai_proxy.refused_families import REFUSED
+from openai_proxy.api.endpoints import ENDPOINTS
+from openai_proxy.api.refused_families import REFUSED
 
 _PATHS = [*(endpoint.path for endpoint in ENDPOINTS), *(family.path for family in REFUSED)]
 _WORDS = sorted({word for path in _PATHS for word in path.split("/")[1:]} - {"{id}"})

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from openai_proxy.access_reading import KEY, ORGANIZATION, RULES, TEAM, USER, mistakes
-from openai_proxy.endpoints import ENDPOINTS
-from openai_proxy.permissions import PERMISSIONS
-from openai_proxy.refused_families import REFUSED
+from openai_proxy.access.reading import KEY, ORGANIZATION, RULES, TEAM, USER, mistakes
+from openai_proxy.api.endpoints import ENDPOINTS
+from openai_proxy.api.permissions import PERMISSIONS
+from openai_proxy.api.refused_families import REFUSED
 from openai_proxy.settings import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -13,10 +13,11 @@ from pathlib import Path
 import flask
 import functions_framework
 
-from openai_proxy import bootstrap, page_text
+from openai_proxy import bootstrap
 from openai_proxy.log_view import LogView
-from openai_proxy.page_exchange import Question
-from openai_proxy.sessions import COOKIE
+from openai_proxy.page import text as page_text
+from openai_proxy.page.exchange import Question
+from openai_proxy.page.sessions import COOKIE
 from openai_proxy.structured_log import about
 
 _STATIC = {path.name: path.read_bytes() for path in Path(__file__).with_name("static").iterdir()}

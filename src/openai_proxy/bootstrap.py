@@ -11,10 +11,10 @@ from openai_proxy.ports import AccessLog, Claims, DeadLetterBox, DeadLetters, Us
 from openai_proxy.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from openai_proxy.access import AccessSource
+    from openai_proxy.access.callers import AccessSource
+    from openai_proxy.limits.rate_limits import RateLimits
     from openai_proxy.log_view import LogView
     from openai_proxy.proxy import Proxy
-    from openai_proxy.rate_limits import RateLimits
     from openai_proxy.usage_sink import UsageSink
 
 
@@ -53,7 +53,7 @@ def claims(settings: Settings) -> Claims | None:
 def rate_limits(settings: Settings) -> RateLimits:
     """The limits of users: of this instance alone, or of all together in the server that `RATE_LIMIT_URL` names."""
     from openai_proxy.adapters.memory_limits import MemoryLimits
-    from openai_proxy.rate_limits import RateLimits
+    from openai_proxy.limits.rate_limits import RateLimits
 
     if not settings.rate_limit_url:
         return RateLimits(MemoryLimits())

@@ -9,15 +9,15 @@ import sys
 from collections.abc import Sequence
 
 from openai_proxy import __version__
-from openai_proxy.access import AccessFileError
-from openai_proxy.access_events import MalformedAccessEventError
+from openai_proxy.access.callers import AccessFileError
+from openai_proxy.access.events import MalformedAccessEventError
+from openai_proxy.access.toml_edits import EditError
 from openai_proxy.commands import access_files, access_keys, members, prices, serving, teams, undelivered, usage
 from openai_proxy.commands.parsing import Arguments, Commands, common_options, complain
 from openai_proxy.local import LocalError
-from openai_proxy.periods import PeriodError
+from openai_proxy.page.periods import PeriodError
 from openai_proxy.ports import QueueError, StoreError
 from openai_proxy.settings import SettingsError
-from openai_proxy.toml_edits import EditError
 
 _EXPECTED_ERRORS = (
     LocalError,

@@ -39,7 +39,7 @@ class UsageEvent:
 
     Times are aware UTC, `*_ms` are whole milliseconds. `usage` and `tool_usage` are OpenAI's own objects, verbatim;
     where `usage_source` is `estimated`, `usage` is ours: in the shape of the Responses API, or, for
-    sound, with `input_characters`. `tool_calls` is what we counted of an answer's output items (`tool_calls.py`),
+    sound, with `input_characters`. `tool_calls` is what we counted of an answer's output items (`tool_calls`),
     `completion_window` what a background request agreed to wait, `upstream_region` the data residency of its address.
     `reserved_cost` is the most that it was thought to cost, in USD, where a budget had to hold it. `tags` (at most
     `MOST_TAGS`) and `end_user_id` are what a caller said; `instance_id` is the proxy's process. `upstream_key` is the

@@ -11,8 +11,8 @@ import time
 
 import aiohttp
 
-from openai_proxy.headers import Header
 from openai_proxy.settings import Settings
+from openai_proxy.wire.headers import Header
 
 _PATH = "/computeMetadata/v1/instance/service-accounts/default/identity"
 _ASK_AGAIN_SECONDS = 300  # before the token ends

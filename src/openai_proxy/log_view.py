@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import chain
 
-from openai_proxy import spend_messages
-from openai_proxy.access import AccessFileError, AccessSource, Caller
-from openai_proxy.budget_book import REMEMBERED_SECONDS
-from openai_proxy.csv_cells import csv_chunks
-from openai_proxy.page_exchange import Answer, Question, RefusedError, refusal, see_page
-from openai_proxy.periods import NAMES, PeriodError, parse_period
-from openai_proxy.ports import Period, StoreError, Tag, UsageLedger
-from openai_proxy.sessions import Session, Sessions, set_cookie
+from openai_proxy.access.callers import AccessFileError, AccessSource, Caller
+from openai_proxy.budgets import spend_messages
+from openai_proxy.budgets.book import REMEMBERED_SECONDS
+from openai_proxy.page.csv_cells import csv_chunks
+from openai_proxy.page.exchange import Answer, Question, RefusedError, refusal, see_page
+from openai_proxy.page.periods import NAMES, PeriodError, parse_period
+from openai_proxy.page.sessions import Session, Sessions, set_cookie
+from openai_proxy.page.usage_report import UsageReport
+from openai_proxy.period import Period
+from openai_proxy.ports import StoreError, Tag, UsageLedger
 from openai_proxy.structured_log import log
-from openai_proxy.usage_report import UsageReport
 
 LATEST = 50
 DAYS = 62  # on the page; JSON and CSV have all

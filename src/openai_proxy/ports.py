@@ -8,8 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
-from openai_proxy.access_events import AccessEvent
+from openai_proxy.access.events import AccessEvent
 from openai_proxy.events import TAG_NAME, TAG_VALUE, UsageEvent, UsageSource
+from openai_proxy.period import Period
 from openai_proxy.records import UsageRecord
 
 
@@ -104,14 +105,6 @@ class UsageStore(Protocol):
 
     def close(self) -> None:
         """Let go of the engine; the next record takes it up again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """From `since`, included, until `until`, excluded; aware UTC."""
-
-    since: datetime
-    until: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,27 +13,28 @@ from datetime import UTC, datetime
 
 import aiohttp
 
-from openai_proxy import attribution, endpoints, refusals
-from openai_proxy.access import AccessFileError, AccessSource, Caller, credential_of
-from openai_proxy.budget_guard import BudgetGuard
-from openai_proxy.budget_notices import BudgetNotices
-from openai_proxy.client import Client, ClientGoneError, Receive, Scope, Send
-from openai_proxy.endpoints import Route
+from openai_proxy.access.callers import AccessFileError, AccessSource, Caller, credential_of
+from openai_proxy.api import endpoints, refusals
+from openai_proxy.api.client import Client, ClientGoneError, Receive, Scope, Send
+from openai_proxy.api.endpoints import Route
+from openai_proxy.api.refusals import Refusal
+from openai_proxy.api.refused_families import Refused
+from openai_proxy.budgets.guard import BudgetGuard
+from openai_proxy.budgets.notices import BudgetNotices
+from openai_proxy.budgets.spend_view import SpendView
+from openai_proxy.budgets.webhook import Webhook
 from openai_proxy.events import UsageEvent
-from openai_proxy.exchange import Exchange, Upstream
-from openai_proxy.headers import value_of
-from openai_proxy.health import Health
+from openai_proxy.forwarding import attribution
+from openai_proxy.forwarding.exchange import Exchange, Upstream
+from openai_proxy.forwarding.health import Health
+from openai_proxy.forwarding.page_relay import PageRelay, is_of_page
 from openai_proxy.identity_token import IdentityToken
-from openai_proxy.page_relay import PageRelay, is_of_page
+from openai_proxy.limits.rate_limits import RateLimits
+from openai_proxy.limits.turns import Turns
 from openai_proxy.ports import Claims, QueueError, SecretError, UsageQueue
-from openai_proxy.rate_limits import RateLimits
-from openai_proxy.refusals import Refusal
-from openai_proxy.refused_families import Refused
 from openai_proxy.settings import Settings
-from openai_proxy.spend_view import SpendView
 from openai_proxy.structured_log import about, about_also, log
-from openai_proxy.turns import Turns
-from openai_proxy.webhook import Webhook
+from openai_proxy.wire.headers import value_of
 
 # OpenAI closes idle connections; one that we keep for less time is not found closed by the next request
 _KEEP_ALIVE_SECONDS = 15.0

@@ -11,7 +11,7 @@ from typing import Any
 
 from openai_proxy.events import MalformedEventError, UsageEvent
 from openai_proxy.ports import DeadLetters, UsageStore
-from openai_proxy.pricing import priced
+from openai_proxy.pricing.priced import priced
 from openai_proxy.records import UsageRecord
 from openai_proxy.structured_log import about_also, log
 

@@ -21,7 +21,8 @@ from made_usage import LATER_COLUMNS, usage_record
 from openai_proxy.adapters.bigquery_cells import to_json_row
 from openai_proxy.adapters.bigquery_ledger import BigQueryLedger
 from openai_proxy.adapters.bigquery_store import BigQueryStore
-from openai_proxy.ports import Period, StoreError
+from openai_proxy.period import Period
+from openai_proxy.ports import StoreError
 from openai_proxy.records import UsageRecord, schema
 
 pytestmark = pytest.mark.cloud  # the emulator remembers insert ids, so no two tests add the same event

@@ -16,7 +16,7 @@ from google.cloud import bigquery as google_bigquery
 
 from emulators import PROJECT, BigQueryEmulator, CloudLedger, cloud_ledger
 from made_usage import usage_record
-from openai_proxy.access_events import AccessEvent
+from openai_proxy.access.events import AccessEvent
 from openai_proxy.adapters.bigquery_access_log import BigQueryAccessLog
 from openai_proxy.adapters.bigquery_store import BigQueryStore
 from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit
@@ -219,7 +219,7 @@ def test_the_page_shows_what_was_priced_again(ledger: CloudLedger) -> None:
 
 
 def test_the_page_shows_who_changed_who_may_call(ledger: CloudLedger, bigquery: BigQueryEmulator) -> None:
-    (query,) = re.findall(r"```sql\n([^`]*FROM openai_proxy.access_events[^`]*)```", PAGE)
+    (query,) = re.findall(r"```sql\n([^`]*FROM openai_proxy.access.events[^`]*)```", PAGE)
     added = AccessEvent(
         event_id="c1-001",
         event_time=datetime(2026, 11, 3, tzinfo=UTC),
@@ -235,7 +235,7 @@ def test_the_page_shows_who_changed_who_may_call(ledger: CloudLedger, bigquery: 
         with contextlib.closing(BigQueryAccessLog(PROJECT, ledger.dataset, insert_ids=False)) as log:
             log.add([added, added, sent, replace(added, event_id="c3", user_id="bob")])
 
-    rows = ledger.query(query.replace("openai_proxy.access_events", "access_events"))
+    rows = ledger.query(query.replace("openai_proxy.access.events", "access_events"))
 
     assert [(row["operator"], row["action"]) for row in rows] == [("grace", "user add"), ("grace", "make access")]
 

@@ -15,7 +15,7 @@ from emulators import PROJECT, CloudLedger
 from made_usage import usage_record
 from openai_proxy.adapters.bigquery_store import BigQueryStore
 from openai_proxy.cli import main
-from openai_proxy.pricing import priced
+from openai_proxy.pricing.priced import priced
 from openai_proxy.records import ListCost, UsageRecord
 
 pytestmark = pytest.mark.cloud

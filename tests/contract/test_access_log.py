@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from openai_proxy.access_events import AccessEvent
+from openai_proxy.access.events import AccessEvent
 from openai_proxy.adapters.sqlite_access_log import SqliteAccessLog
-from openai_proxy.ports import AccessLog, Period, StoreError
+from openai_proxy.period import Period
+from openai_proxy.ports import AccessLog, StoreError
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = Period(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))

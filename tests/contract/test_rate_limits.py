@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import redis_server
 from openai_proxy.adapters.memory_limits import MemoryLimits
 from openai_proxy.adapters.redis_limits import RedisLimits
-from openai_proxy.rate_limits import WINDOW_SECONDS, Admission, RateLimits, RateLimitStore, TooMany
+from openai_proxy.limits.rate_limits import WINDOW_SECONDS, Admission, RateLimits, RateLimitStore, TooMany
 
 Open = Callable[["Clock"], RateLimitStore]
 _NEVER_LAPSES = 1e6  # a clock that jumps leaves no time to renew a place

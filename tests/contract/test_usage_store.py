@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ledger_engines import NOON, UNITS, Engine, finished, revised, started
-from openai_proxy.ports import GroupBy, Period, Tag, TagValues, UnpricedUsage, UsageTotal
+from openai_proxy.period import Period
+from openai_proxy.ports import GroupBy, Tag, TagValues, UnpricedUsage, UsageTotal
 from openai_proxy.records import UsageRecord, schema
 
 DAY = Period(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))

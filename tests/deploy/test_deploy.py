@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from google_stub import FakeGoogle, Loopback, fake_google, gcloud_environ, loopback
-from openai_proxy.access_events import Editor, schema
+from openai_proxy.access.events import Editor, schema
 from openai_proxy.adapters.access_file import AccessFile
 from terraform_stub import ROOT, Stub, missing
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import requests
 
-from openai_proxy.access import Access
-from openai_proxy.access_edits import NEW_FILE, add_key, issued_key
-from openai_proxy.access_events import Editor
+from openai_proxy.access.callers import Access
+from openai_proxy.access.edits import NEW_FILE, add_key, issued_key
+from openai_proxy.access.events import Editor
 from openai_proxy.adapters.access_file import AccessFile
 from openai_proxy.keys import key_hash, new_key
 from serving import CountingUpstream, Serving, serving, wait_for

@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from openai_proxy.endpoints import ENDPOINTS, Endpoint
-from openai_proxy.permissions import PERMISSIONS
-from openai_proxy.refused_families import REFUSED
+from openai_proxy.api.endpoints import ENDPOINTS, Endpoint
+from openai_proxy.api.permissions import PERMISSIONS
+from openai_proxy.api.refused_families import REFUSED
 from path_tricks import METHODS, TARGETS
 from serving import Serving, serving
 

@@ -14,9 +14,9 @@ import pytest
 
 from exchanges import Got, ask, bearer, receive, send
 from ledger_check import assert_ledger_equals
-from openai_proxy.endpoints import ENDPOINTS
+from openai_proxy.api.endpoints import ENDPOINTS
+from openai_proxy.api.permissions import PERMISSIONS
 from openai_proxy.keys import new_key
-from openai_proxy.permissions import PERMISSIONS
 from processes import constant_memory
 from recorded_exchanges import CHAT, EXCHANGES, INPUT, STREAM, Exchange
 from serving import TEAM_KEY, CountingUpstream, Serving, serving, wait_for

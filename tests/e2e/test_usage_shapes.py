@@ -14,7 +14,7 @@ import pytest
 from exchanges import ask, bearer
 from json_patch import patched
 from ledger_check import KINDS, by_event_id, units_of
-from openai_proxy.permissions import PERMISSIONS
+from openai_proxy.api.permissions import PERMISSIONS
 from recorded_exchanges import EXCHANGES, Exchange
 from serving import CountingUpstream, Serving, serving
 from usage_faults import Fault, faults

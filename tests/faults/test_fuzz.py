@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from exchanges import ask, bearer
-from openai_proxy.access import Access, AccessFileError
+from openai_proxy.access.callers import Access, AccessFileError
 from openai_proxy.events import MalformedEventError, UsageEvent
 from serving import CountingUpstream, Serving, serving
 

@@ -15,7 +15,7 @@ import pytest
 import redis_server
 from openai_proxy.adapters.memory_limits import MemoryLimits
 from openai_proxy.adapters.redis_limits import RedisLimits
-from openai_proxy.rate_limits import Admission, RateLimits, TooMany
+from openai_proxy.limits.rate_limits import Admission, RateLimits, TooMany
 
 PATIENCE = 60.0
 
@@ -23,7 +23,7 @@ _INSTANCE = """
 import asyncio, json, sys
 from openai_proxy.adapters.memory_limits import MemoryLimits
 from openai_proxy.adapters.redis_limits import RedisLimits
-from openai_proxy.rate_limits import Admission, RateLimits
+from openai_proxy.limits.rate_limits import Admission, RateLimits
 
 url, limits, asks, place_seconds = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 

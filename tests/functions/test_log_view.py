@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from made_usage import month, usage_record
-from openai_proxy.sessions import COOKIE
+from openai_proxy.page.sessions import COOKIE
 from page_serving import PageServing, page_serving
 from serving import wait_for
 

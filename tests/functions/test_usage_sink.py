@@ -23,7 +23,7 @@ import requests
 
 from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.events import UsageEvent
-from openai_proxy.ports import Period
+from openai_proxy.period import Period
 
 SOURCE = Path(__file__).parents[2] / "functions" / "usage_sink" / "main.py"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from openai_proxy import bootstrap
-from openai_proxy.budget_notices import BudgetNotices
-from openai_proxy.budgets import Budget, Scope
+from openai_proxy.access.budget import Budget, Scope
+from openai_proxy.budgets.notices import BudgetNotices
 from openai_proxy.keys import key_hash
 from used_events import chat, used
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from openai_proxy import access_events
+from openai_proxy.access import events as access_events
 from openai_proxy.settings import Settings
 from terraform_stub import ROOT, VARIABLES, Stub, missing
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_proxy.access import Access, Caller
-from openai_proxy.budgets import Budget, Scope
+from openai_proxy.access.budget import Budget, Scope
+from openai_proxy.access.callers import Access, Caller
+from openai_proxy.access.policy import Policy
 from openai_proxy.keys import key_hash, new_key
-from openai_proxy.policy import Policy
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 KEY, OLD_KEY, REVOKED_KEY = new_key(), new_key(), new_key()

@@ -5,9 +5,9 @@ from typing import Any
 from hypothesis import assume, given
 
 from access_documents import DOCUMENTS, to_toml
-from openai_proxy.access import Access
-from openai_proxy.access_changes import Change, changes
-from openai_proxy.access_reading import mistakes
+from openai_proxy.access.callers import Access
+from openai_proxy.access.changes import Change, changes
+from openai_proxy.access.reading import mistakes
 
 OLD = """\
 version = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from command_line import Run, access
-from openai_proxy.access import Caller
+from openai_proxy.access.callers import Caller
 
 
 def caller(folder: Path, user_id: str) -> Caller:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_proxy.access import Access, Key
-from openai_proxy.access_edits import (
+from openai_proxy.access.budget import Budget, Scope
+from openai_proxy.access.callers import Access, Key
+from openai_proxy.access.edits import (
     NEW_FILE,
     add_key,
     add_team,
@@ -25,10 +26,9 @@ from openai_proxy.access_edits import (
     set_team,
     set_user,
 )
-from openai_proxy.access_fields import Allowance
-from openai_proxy.access_tables import Rules, Team, User
-from openai_proxy.budgets import Budget, Scope
-from openai_proxy.toml_edits import EditError
+from openai_proxy.access.fields import Allowance
+from openai_proxy.access.tables import Rules, Team, User
+from openai_proxy.access.toml_edits import EditError
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(hours=24)

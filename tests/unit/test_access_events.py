@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_proxy.access import Access
-from openai_proxy.access_changes import changes
-from openai_proxy.access_events import (
+from openai_proxy.access.callers import Access
+from openai_proxy.access.changes import changes
+from openai_proxy.access.events import (
     AccessEvent,
     Editor,
     MalformedAccessEventError,

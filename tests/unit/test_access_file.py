@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from openai_proxy.access import Access, AccessFileError
-from openai_proxy.access_edits import NEW_FILE, add_user, issued_key
-from openai_proxy.access_events import Editor
+from openai_proxy.access.callers import Access, AccessFileError
+from openai_proxy.access.edits import NEW_FILE, add_user, issued_key
+from openai_proxy.access.events import Editor
 from openai_proxy.adapters.access_file import AccessFile
 from serving import wait_for
 
@@ -231,8 +231,8 @@ def test_editors_at_the_same_time_lose_nothing(path: Path) -> None:
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from openai_proxy.access_edits import NEW_FILE, add_user, issued_key
-from openai_proxy.access_events import Editor
+from openai_proxy.access.edits import NEW_FILE, add_user, issued_key
+from openai_proxy.access.events import Editor
 from openai_proxy.adapters.access_file import AccessFile
 first = int(sys.argv[2])
 for number in range(first, first + 10):

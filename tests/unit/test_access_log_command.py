@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from openai_proxy.access_events import schema
+from openai_proxy.access.events import schema
 from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.cli import main
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_proxy.access_mistakes import AccessFileError, Mistake
-from openai_proxy.access_reading import mistakes, parse
+from openai_proxy.access.mistakes import AccessFileError, Mistake
+from openai_proxy.access.reading import mistakes, parse
 from openai_proxy.keys import key_hash, new_key
 
 KEY = new_key()

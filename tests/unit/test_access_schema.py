@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 
 from access_documents import BAD, DOCUMENTS, GOOD, to_toml
-from openai_proxy.access_fields import PERIODS, ROLES
-from openai_proxy.access_reading import KEY, ORGANIZATION, RULES, TEAM, USER, mistakes
-from openai_proxy.permissions import PERMISSIONS
+from openai_proxy.access.fields import PERIODS, ROLES
+from openai_proxy.access.reading import KEY, ORGANIZATION, RULES, TEAM, USER, mistakes
+from openai_proxy.api.permissions import PERMISSIONS
 
 SCHEMA = json.loads(resources.files("openai_proxy").joinpath("access_file.schema.json").read_text("utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

@@ -16,10 +16,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from openai_proxy import access_edits, endpoints
-from openai_proxy.access import Access, Caller, Key
+from openai_proxy.access import edits as access_edits
+from openai_proxy.access.callers import Access, Caller, Key
+from openai_proxy.access.toml_edits import EditError
+from openai_proxy.api import endpoints
 from openai_proxy.keys import key_hash, new_key
-from openai_proxy.toml_edits import EditError
 
 BEGIN = datetime(2026, 12, 31, 23, 59, 58, 250_000, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

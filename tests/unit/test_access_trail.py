@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openai_proxy.access_events import AccessEvent, MalformedAccessEventError
+from openai_proxy.access.events import AccessEvent, MalformedAccessEventError
 from openai_proxy.adapters.access_trail import AccessTrail
 from openai_proxy.ports import StoreError
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from hypothesis import assume, given
 
 from access_documents import DOCUMENTS, to_toml
-from openai_proxy.access import Access
-from openai_proxy.access_reading import mistakes
-from openai_proxy.access_warnings import warnings
+from openai_proxy.access.callers import Access
+from openai_proxy.access.reading import mistakes
+from openai_proxy.access.warnings import warnings
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 TEXT = """\

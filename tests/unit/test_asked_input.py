@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from openai_proxy.asked_input import AskedInput
-from openai_proxy.text_estimation import tokens_of_text
+from openai_proxy.budgets.asked_input import AskedInput
+from openai_proxy.metering.text_estimation import tokens_of_text
 
 pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")  # bpe_openai's own
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_proxy.attribution import TagsError, end_user_of, refusal, tags_of
 from openai_proxy.events import MOST_TAGS, TAG_NAME, TAG_VALUE
-from openai_proxy.headers import TAGS
-from openai_proxy.request_body import RequestFacts
+from openai_proxy.forwarding.attribution import TagsError, end_user_of, refusal, tags_of
+from openai_proxy.wire.headers import TAGS
+from openai_proxy.wire.request_body import RequestFacts
 
 names = st.from_regex(TAG_NAME, fullmatch=True)
 values = st.from_regex(TAG_VALUE, fullmatch=True).filter(lambda value: value == value.strip())

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from meters import HELD, PACKET, fed, filled, most_held
-from openai_proxy.body_meter import BodyMeter, ObjectMeter
+from openai_proxy.metering.body_meter import BodyMeter, ObjectMeter
 from packets import every_two
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from openai_proxy.budget_book import AskFirst, BudgetBook, Exceeded, Reservation, Spacing
-from openai_proxy.budgets import Budget, BudgetPeriod, Scope
+from openai_proxy.access.budget import Budget, BudgetPeriod, Scope
+from openai_proxy.budgets.book import AskFirst, BudgetBook, Exceeded, Reservation, Spacing
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 SPACING = Spacing(instances=4, pipeline=1.0, floor=0.5)

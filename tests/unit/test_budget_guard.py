@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from openai_proxy.budget_book import Exceeded
-from openai_proxy.budget_guard import BudgetGuard, Held, Unknown
-from openai_proxy.budgets import Budget, Scope
+from openai_proxy.access.budget import Budget, Scope
+from openai_proxy.budgets.book import Exceeded
+from openai_proxy.budgets.guard import BudgetGuard, Held, Unknown
+from openai_proxy.budgets.spend_view import SpendUnknownError
 from openai_proxy.ports import Spend, SpendQuestion
 from openai_proxy.settings import Settings
-from openai_proxy.spend_view import SpendUnknownError
 
 ADA = Budget(Scope("user", "ada"), Decimal(10), "month")
 GRACE = Budget(Scope("user", "grace"), Decimal(10), "month")

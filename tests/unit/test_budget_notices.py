@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from openai_proxy.budget_notices import BudgetNotices
-from openai_proxy.budgets import Budget, Scope
+from openai_proxy.access.budget import Budget, Scope
+from openai_proxy.budgets.notices import BudgetNotices
 from openai_proxy.ports import ClaimError
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from openai_proxy.budget_book import Exceeded
-from openai_proxy.budget_refusals import over_budget, without_price
-from openai_proxy.budgets import Budget, BudgetPeriod, Scope, ScopeKind
+from openai_proxy.access.budget import Budget, BudgetPeriod, Scope, ScopeKind
+from openai_proxy.budgets.book import Exceeded
+from openai_proxy.budgets.refusals import over_budget, without_price
 
 
 def exceeded(kind: ScopeKind = "user", name: str = "ada", period: BudgetPeriod = "month") -> Exceeded:

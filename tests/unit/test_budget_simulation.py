@@ -16,8 +16,8 @@ from operator import itemgetter
 
 import pytest
 
-from openai_proxy.budget_book import AskFirst, BudgetBook, Exceeded, Reservation, Spacing
-from openai_proxy.budgets import Budget, Scope
+from openai_proxy.access.budget import Budget, Scope
+from openai_proxy.budgets.book import AskFirst, BudgetBook, Exceeded, Reservation, Spacing
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PLACES, CLIENTS = 4, 20

@@ -10,16 +10,16 @@ from decimal import Decimal
 
 import pytest
 
-from openai_proxy.budget_guard import BudgetGuard
-from openai_proxy.budgeted_request import BudgetedRequest
-from openai_proxy.budgets import Budget, Scope
-from openai_proxy.client import ClientGoneError
-from openai_proxy.endpoints import Metering
+from openai_proxy.access.budget import Budget, Scope
+from openai_proxy.api.client import ClientGoneError
+from openai_proxy.api.endpoints import Metering
+from openai_proxy.api.refusals import Refusal
+from openai_proxy.budgets.budgeted_request import BudgetedRequest
+from openai_proxy.budgets.guard import BudgetGuard
 from openai_proxy.events import UsageEvent, UsageSource
 from openai_proxy.ports import Spend, SpendQuestion
-from openai_proxy.refusals import Refusal
-from openai_proxy.request_body import WholeBody
 from openai_proxy.settings import Settings
+from openai_proxy.wire.request_body import WholeBody
 from used_events import chat, used
 
 BUDGETS = (Budget(Scope("user", "ada"), Decimal("0.01"), "month"),)

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from openai_proxy.budgets import Budget, BudgetPeriod, Scope
-from openai_proxy.ports import Period
+from openai_proxy.access.budget import Budget, BudgetPeriod, Scope
+from openai_proxy.period import Period
 
 EVENING = datetime(2026, 2, 28, 23, 30, tzinfo=timezone(timedelta(hours=-2)))  # already Sunday, 1 March, in UTC
 

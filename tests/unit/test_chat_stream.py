@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meters import PACKET, fed
-from openai_proxy.chat_stream import ChatStream, UnaskedUsageFilter
+from openai_proxy.metering.chat_stream import ChatStream, UnaskedUsageFilter
 from packets import Places, cut, every_two, places
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12, "prompt_tokens_details": {"cached_tokens": 0}}

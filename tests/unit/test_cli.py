@@ -25,7 +25,7 @@ from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.cli import main
 from openai_proxy.events import UsageEvent
 from openai_proxy.keys import looks_like_key
-from openai_proxy.pricing import priced
+from openai_proxy.pricing.priced import priced
 from openai_proxy.records import ListCost, UsageRecord, UsedUnit, schema
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -14,7 +14,8 @@ from made_usage import usage_record
 from openai_proxy.adapters.bigquery_ledger import BigQueryLedger
 from openai_proxy.adapters.bigquery_store import BigQueryStore
 from openai_proxy.adapters.pubsub import PubsubDeadLetterBox, PubsubDeadLetters, PubsubQueue
-from openai_proxy.ports import Period, QueueError, StoreError
+from openai_proxy.period import Period
+from openai_proxy.ports import QueueError, StoreError
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RECORD = usage_record("e1", NOON, "ada")

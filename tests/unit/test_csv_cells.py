@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from made_usage import usage_record
-from openai_proxy.csv_cells import csv_cell, csv_chunks
+from openai_proxy.page.csv_cells import csv_cell, csv_chunks
 from openai_proxy.records import schema
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_proxy.decoding import Decoder
+from openai_proxy.wire.decoding import Decoder
 from packets import Places, cut, places
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from openai_proxy.endpoints import ENDPOINTS, Endpoint, Route, find
-from openai_proxy.permissions import PERMISSIONS
-from openai_proxy.refused_families import REFUSED, Refused
+from openai_proxy.api.endpoints import ENDPOINTS, Endpoint, Route, find
+from openai_proxy.api.permissions import PERMISSIONS
+from openai_proxy.api.refused_families import REFUSED, Refused
 from path_tricks import METHODS, TARGETS
 from sdk_operations import sdk_operations
 

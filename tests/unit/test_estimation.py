@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from genai_prices.data_snapshot import get_snapshot
 
-from openai_proxy.endpoints import Metering
-from openai_proxy.estimation import estimated_usage, is_charged_by_characters, is_charged_by_duration
-from openai_proxy.reading import Reading
-from openai_proxy.recorded_audio import RecordedAudio
-from openai_proxy.request_body import RequestFacts
+from openai_proxy.api.endpoints import Metering
+from openai_proxy.metering.estimation import estimated_usage, is_charged_by_characters, is_charged_by_duration
+from openai_proxy.metering.reading import Reading
+from openai_proxy.wire.recorded_audio import RecordedAudio
+from openai_proxy.wire.request_body import RequestFacts
 
 pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")  # bpe_openai's own
 

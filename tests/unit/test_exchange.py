@@ -16,10 +16,10 @@ import openai
 import pytest
 import uvicorn
 
-from openai_proxy.access import Access
+from openai_proxy.access.callers import Access
 from openai_proxy.adapters.upstream_keys import UpstreamKeys
+from openai_proxy.api.endpoints import ENDPOINTS
 from openai_proxy.bootstrap import rate_limits
-from openai_proxy.endpoints import ENDPOINTS
 from openai_proxy.events import UsageEvent
 from openai_proxy.proxy import Proxy
 from openai_proxy.settings import Settings

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from openai_proxy.headers import for_client, for_upstream, from_raw, value_of
+from openai_proxy.wire.headers import for_client, for_upstream, from_raw, value_of
 
 
 def upstream(*headers: tuple[str, str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from aiohttp import web
 
-from openai_proxy.access import Access
+from openai_proxy.access.callers import Access
 from openai_proxy.adapters.upstream_keys import UpstreamKeys
 from openai_proxy.bootstrap import rate_limits
 from openai_proxy.events import UsageEvent

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_proxy.json_members import ELEMENT, MemberScanner, Path, value_of
+from openai_proxy.wire.json_members import ELEMENT, MemberScanner, Path, value_of
 from packets import Places, cut, every_two, places
 
 WANTED: Sequence[Path] = (("usage",), ("stream",), ("response", "usage"), ("response", "error"), ("a", "b", "c"))

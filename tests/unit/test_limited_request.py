@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from openai_proxy.access import Caller
+from openai_proxy.access.callers import Caller
+from openai_proxy.access.policy import Policy
 from openai_proxy.adapters.memory_limits import MemoryLimits
-from openai_proxy.endpoints import Metering
-from openai_proxy.limited_request import LimitedRequest
-from openai_proxy.policy import Policy
-from openai_proxy.rate_limits import RateLimits
-from openai_proxy.request_body import RequestFacts
+from openai_proxy.api.endpoints import Metering
+from openai_proxy.limits.limited_request import LimitedRequest
+from openai_proxy.limits.rate_limits import RateLimits
+from openai_proxy.wire.request_body import RequestFacts
 from used_events import used
 
 CALLER = Caller(

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from made_ledger import MadeLedger
 from made_usage import usage_record
-from openai_proxy.access import Access
+from openai_proxy.access.callers import Access
+from openai_proxy.budgets.spend_messages import SpendRequest, answer_from_json
 from openai_proxy.keys import key_hash
 from openai_proxy.log_view import LogView
-from openai_proxy.page_exchange import Answer, Question
-from openai_proxy.periods import NAMES
-from openai_proxy.ports import Period, SpendQuestion, Tag
+from openai_proxy.page.exchange import Answer, Question
+from openai_proxy.page.periods import NAMES
+from openai_proxy.page.usage_report import UsageReport
+from openai_proxy.period import Period
+from openai_proxy.ports import SpendQuestion, Tag
 from openai_proxy.records import UsageRecord
-from openai_proxy.spend_messages import SpendRequest, answer_from_json
-from openai_proxy.usage_report import UsageReport
 
 NOW = datetime.now(UTC)
 BASE = "https://proxy.example.com"

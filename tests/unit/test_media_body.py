@@ -11,8 +11,8 @@ from openai.types import ImagesResponse
 from openai.types.audio import TranscriptionVerbose, TranslationVerbose
 
 from meters import HELD, PACKET, fed, filled, most_held
-from openai_proxy.media_body import ImagesBody, SpokenAudio, TranscriptBody, TranscriptText
-from openai_proxy.reading import LARGEST_OUTPUT
+from openai_proxy.metering.media_body import ImagesBody, SpokenAudio, TranscriptBody, TranscriptText
+from openai_proxy.metering.reading import LARGEST_OUTPUT
 from packets import Places, cut, every_two, places
 
 USAGE = {

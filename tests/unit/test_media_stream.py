@@ -12,8 +12,8 @@ from openai.types.audio import TranscriptionStreamEvent
 from pydantic import TypeAdapter
 
 from meters import HELD, fed, filled, most_held
-from openai_proxy.media_stream import ImagesStream, SpeechStream, TranscriptStream
-from openai_proxy.stream_meter import StreamMeter
+from openai_proxy.metering.media_stream import ImagesStream, SpeechStream, TranscriptStream
+from openai_proxy.metering.stream_meter import StreamMeter
 from packets import Places, cut, every_two, places
 
 Event = Mapping[str, Any]

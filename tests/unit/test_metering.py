@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meters import fed
-from openai_proxy.body_meter import BodyMeter, ObjectMeter
-from openai_proxy.chat_stream import ChatStream, UnaskedUsageFilter
-from openai_proxy.decoding import Decoder
-from openai_proxy.endpoints import Metering
-from openai_proxy.media_body import ImagesBody, SpokenAudio, TranscriptBody, TranscriptText
-from openai_proxy.media_stream import ImagesStream, SpeechStream, TranscriptStream
-from openai_proxy.metering import EVENT_STREAM, NoMeter, meter_for
-from openai_proxy.reading import Reading
-from openai_proxy.responses_meters import ResponsesBody, ResponsesStream
+from openai_proxy.api.endpoints import Metering
+from openai_proxy.metering.body_meter import BodyMeter, ObjectMeter
+from openai_proxy.metering.chat_stream import ChatStream, UnaskedUsageFilter
+from openai_proxy.metering.media_body import ImagesBody, SpokenAudio, TranscriptBody, TranscriptText
+from openai_proxy.metering.media_stream import ImagesStream, SpeechStream, TranscriptStream
+from openai_proxy.metering.meters import EVENT_STREAM, NoMeter, meter_for
+from openai_proxy.metering.reading import Reading
+from openai_proxy.metering.responses_meters import ResponsesBody, ResponsesStream
+from openai_proxy.wire.decoding import Decoder
 from packets import Places, cut, places
 
 JSON = "application/json"

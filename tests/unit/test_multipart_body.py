@@ -11,9 +11,9 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_proxy.multipart_body import MultipartBody
-from openai_proxy.recorded_audio import RecordedAudio
-from openai_proxy.request_body import RequestFacts
+from openai_proxy.wire.multipart_body import MultipartBody
+from openai_proxy.wire.recorded_audio import RecordedAudio
+from openai_proxy.wire.request_body import RequestFacts
 from packets import Places, cut, every_two, places
 
 FORM = "multipart/form-data; boundary=xyz"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_proxy.openai_usage import CountedUsage, ToolModel, read_usage
+from openai_proxy.metering.openai_usage import CountedUsage, ToolModel, read_usage
+from openai_proxy.metering.usage_members import LARGEST_COUNT
 from openai_proxy.records import TokenCounts
-from openai_proxy.usage_members import LARGEST_COUNT
 from used_events import chat, image, response, tools, transcript, used
 
 

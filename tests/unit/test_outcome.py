@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from openai_proxy.endpoints import Metering
+from openai_proxy.api.endpoints import Metering
+from openai_proxy.api.refusals import DISCONNECTED, TIMED_OUT, UNREACHABLE
 from openai_proxy.events import UsageEvent
-from openai_proxy.outcome import Outcome
-from openai_proxy.reading import Reading
-from openai_proxy.refusals import DISCONNECTED, TIMED_OUT, UNREACHABLE
-from openai_proxy.request_body import BodyEditor, WholeBody
+from openai_proxy.forwarding.outcome import Outcome
+from openai_proxy.metering.reading import Reading
+from openai_proxy.wire.request_body import BodyEditor, WholeBody
 
 pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")  # bpe_openai's own
 

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from openai_proxy import page_text
-from openai_proxy.ports import Period
+from openai_proxy.page import text as page_text
+from openai_proxy.period import Period
 
 DASH = "\N{EN DASH}"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_proxy.periods import BEGINNING, PeriodError, parse_period
-from openai_proxy.ports import Period
+from openai_proxy.page.periods import BEGINNING, PeriodError, parse_period
+from openai_proxy.period import Period
 
 NOW = datetime(2026, 11, 23, 20, 52, 23, tzinfo=UTC)
 TOMORROW = datetime(2026, 11, 24, tzinfo=UTC)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from openai_proxy.policy import UNLIMITED, Policy
+from openai_proxy.access.policy import UNLIMITED, Policy
 
 
 @pytest.mark.parametrize(

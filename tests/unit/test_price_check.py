@@ -6,8 +6,8 @@ from typing import Any
 
 from made_ledger import MadeLedger
 from made_usage import usage_record
-from openai_proxy.ports import Period
-from openai_proxy.price_check import check_prices
+from openai_proxy.period import Period
+from openai_proxy.pricing.check import check_prices
 from openai_proxy.records import ListCost, UsageRecord
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

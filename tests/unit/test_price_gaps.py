@@ -12,12 +12,12 @@ from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from openai_proxy.charges import charges
-from openai_proxy.list_prices import Circumstances, UnpricedError, prices_of
-from openai_proxy.price_gaps import gap_in
-from openai_proxy.price_table import PriceTable, bundled_table
-from openai_proxy.price_units import UNITS
-from openai_proxy.pricing import priced
+from openai_proxy.metering.units import UNITS
+from openai_proxy.pricing.charges import charges
+from openai_proxy.pricing.gaps import gap_in
+from openai_proxy.pricing.list_prices import Circumstances, UnpricedError, prices_of
+from openai_proxy.pricing.priced import priced
+from openai_proxy.pricing.table import PriceTable, bundled_table
 from used_events import NOW, chat, image, response, transcript, used
 
 NOTHING_OF_OURS = PriceTable.parse("date = 2026-01-01")

@@ -11,9 +11,9 @@ import pytest
 from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 from genai_prices.data_units import unit_data
 
-from openai_proxy.price_table import PriceTable, PriceTableError, Rate, bundled_table
-from openai_proxy.price_units import BY_PRICE_KEY
-from openai_proxy.pricing import priced
+from openai_proxy.metering.units import BY_PRICE_KEY
+from openai_proxy.pricing.priced import priced
+from openai_proxy.pricing.table import PriceTable, PriceTableError, Rate, bundled_table
 from openai_proxy.records import ListCost
 from used_events import response, used
 

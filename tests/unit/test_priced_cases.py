@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from openai_proxy.pricing import priced
+from openai_proxy.pricing.priced import priced
 from used_events import chat, image, response, tools, transcript, used
 
 M = 1_000_000

@@ -14,8 +14,8 @@ from openai.types import AudioModel, EmbeddingModel, ImageModel, ModerationModel
 from openai.types.audio import SpeechModel
 from openai.types.shared import AllModels
 
-from openai_proxy.price_table import bundled_table
-from openai_proxy.pricing import has_price, priced
+from openai_proxy.pricing.priced import has_price, priced
+from openai_proxy.pricing.table import bundled_table
 from openai_proxy.records import ListCost, UsedUnit
 from used_events import NOW, chat, image, response, tools, used
 

@@ -20,8 +20,8 @@ import uvicorn
 from aiohttp import web
 from yarl import URL
 
-from openai_proxy.access import Access, AccessFileError
-from openai_proxy.access_reading import mistakes
+from openai_proxy.access.callers import Access, AccessFileError
+from openai_proxy.access.reading import mistakes
 from openai_proxy.adapters.upstream_keys import UpstreamKeys
 from openai_proxy.bootstrap import rate_limits
 from openai_proxy.events import UsageEvent

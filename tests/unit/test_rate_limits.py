@@ -13,8 +13,9 @@ import openai
 import pytest
 
 from openai_proxy.adapters.memory_limits import MemoryLimits
-from openai_proxy.rate_limit_refusal import go_duration, rate_limit_refusal
-from openai_proxy.rate_limits import (
+from openai_proxy.api.refusals import Refusal
+from openai_proxy.limits.rate_limit_refusal import go_duration, rate_limit_refusal
+from openai_proxy.limits.rate_limits import (
     Admission,
     Ask,
     RateLimits,
@@ -22,7 +23,6 @@ from openai_proxy.rate_limits import (
     Standing,
     TooMany,
 )
-from openai_proxy.refusals import Refusal
 
 MINUTE_IS_FULL = Standing(Ask("requests", 3, 1), used=3, wait_seconds=20.0, resets_seconds=59.5)
 ROOM_FOR_TOKENS = Standing(Ask("tokens", 1000, 150), used=400, wait_seconds=0.0, resets_seconds=0.0061)

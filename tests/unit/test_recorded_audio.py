@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_proxy.recorded_audio import RecordedAudio
+from openai_proxy.wire.recorded_audio import RecordedAudio
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 # What FFmpeg decodes of each: recordings/README.md

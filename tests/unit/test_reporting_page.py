@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from openai_proxy import access_events
+from openai_proxy.access import events as access_events
 from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.events import UsageEvent
 from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit, schema

@@ -14,10 +14,11 @@ from made_usage import usage_record
 from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.events import UsageEvent
-from openai_proxy.ports import Period, StoreError
-from openai_proxy.pricing import Priced, priced
+from openai_proxy.period import Period
+from openai_proxy.ports import StoreError
+from openai_proxy.pricing.priced import Priced, priced
+from openai_proxy.pricing.reprice import Price, RepricedModel, Repricing, reprice, revision
 from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit
-from openai_proxy.reprice import Price, RepricedModel, Repricing, reprice, revision
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LATER = NOON + timedelta(days=3)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_proxy.request_body import BodyEditor, RequestFacts, UnreadBody, WholeBody
+from openai_proxy.wire.request_body import BodyEditor, RequestFacts, UnreadBody, WholeBody
 from packets import Places, cut, every_two, places
 
 others = st.dictionaries(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from openai_proxy.endpoints import Metering
-from openai_proxy.pricing import priced
+from openai_proxy.api.endpoints import Metering
+from openai_proxy.budgets.reserved_cost import Asked, worst_case
+from openai_proxy.pricing.priced import priced
 from openai_proxy.records import ListCost
-from openai_proxy.request_body import RequestFacts
-from openai_proxy.reserved_cost import Asked, worst_case
+from openai_proxy.wire.request_body import RequestFacts
 from used_events import chat, image, response, tools, transcript, used
 
 pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")  # bpe_openai's own

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meters import HELD, PACKET, fed, filled, most_held
-from openai_proxy.responses_meters import ResponsesBody, ResponsesStream
+from openai_proxy.metering.responses_meters import ResponsesBody, ResponsesStream
 from packets import Places, cut, every_two, places
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_proxy.access import USER_NAME_KEY_ID, Access, Caller
+from openai_proxy.access.callers import USER_NAME_KEY_ID, Access, Caller
 from openai_proxy.keys import key_hash
-from openai_proxy.sessions import COOKIE, LIFETIME, Session, Sessions, set_cookie
+from openai_proxy.page.sessions import COOKIE, LIFETIME, Session, Sessions, set_cookie
 
 NOW = datetime.now(UTC)
 SESSIONS = Sessions("one secret of enough length")

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
+from openai_proxy.budgets.spend_messages import SpendMessageError, SpendRequest, answer_from_json, answer_to_json
 from openai_proxy.ports import Spend, SpendQuestion
-from openai_proxy.spend_messages import SpendMessageError, SpendRequest, answer_from_json, answer_to_json
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 QUESTION = SpendQuestion(

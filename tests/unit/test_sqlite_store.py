@@ -21,7 +21,8 @@ import pytest
 from made_usage import LATER_COLUMNS, usage_record
 from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.adapters.sqlite_store import SqliteStore
-from openai_proxy.ports import GroupBy, Period, Spend, SpendQuestion, StoreError, Tag, TagValues
+from openai_proxy.period import Period
+from openai_proxy.ports import GroupBy, Spend, SpendQuestion, StoreError, Tag, TagValues
 
 ROOT = Path(__file__).parents[2]
 QUERIES = ROOT / "src" / "openai_proxy" / "queries" / "sqlite"

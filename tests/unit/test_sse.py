@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_proxy.sse import DataReader, EventSplitter, Piece, data_of
+from openai_proxy.wire.sse import DataReader, EventSplitter, Piece, data_of
 from packets import Places, cut, every_two, places
 
 lines = st.one_of(

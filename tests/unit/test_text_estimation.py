@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from openai_proxy.text_estimation import tokens_of_text, usage_of_text
+from openai_proxy.metering.text_estimation import tokens_of_text, usage_of_text
 
 pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")  # bpe_openai's own
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from openai_proxy.toml_edits import EditError, add_listed, add_table, remove, set_values
+from openai_proxy.access.toml_edits import EditError, add_listed, add_table, remove, set_values
 from toml_texts import TEXTS
 
 TEXT = """\

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import assume, given
 
-from openai_proxy.toml_positions import Path, positions
+from openai_proxy.access.toml_positions import Path, positions
 from toml_texts import TEXTS
 
 TEXT = """\

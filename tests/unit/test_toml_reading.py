@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 
-from openai_proxy.toml_reading import loads
+from openai_proxy.access.toml_reading import loads
 from toml_texts import TEXTS
 
 PLAIN = """\

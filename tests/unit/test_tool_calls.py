@@ -7,7 +7,7 @@ import pytest
 from openai.types.responses import ResponseOutputItem, Tool
 from pydantic import TypeAdapter
 
-from openai_proxy.tool_calls import ToolCalls
+from openai_proxy.metering.tool_calls import ToolCalls
 
 AUTO = {"type": "code_interpreter", "container": {"type": "auto"}}
 SHELL = {"type": "shell", "environment": {"type": "container_auto", "memory_limit": "16g"}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from openai_proxy.turns import Turns
+from openai_proxy.limits.turns import Turns
 
 PATIENCE = 30.0
 

@@ -5,8 +5,9 @@ from decimal import Decimal
 
 from made_ledger import MadeLedger
 from made_usage import month, usage_record
-from openai_proxy.ports import Period, UsageTotal
-from openai_proxy.usage_report import Day, UsageReport
+from openai_proxy.page.usage_report import Day, UsageReport
+from openai_proxy.period import Period
+from openai_proxy.ports import UsageTotal
 
 NOW = datetime(2026, 11, 23, 20, tzinfo=UTC)
 PERIOD = Period(NOW - timedelta(days=40), NOW + timedelta(days=1))

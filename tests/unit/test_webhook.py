@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from openai_proxy.webhook import Webhook
+from openai_proxy.budgets.webhook import Webhook
 
 SECRET = "made-up-secret-of-the-address"
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from openai_proxy.access import Access, AccessFileError, Mistake
-from openai_proxy.access_changes import Change, changes
-from openai_proxy.access_events import Editor, events_of
+from openai_proxy.access.callers import Access, AccessFileError, Mistake
+from openai_proxy.access.changes import Change, changes
+from openai_proxy.access.events import Editor, events_of
 from openai_proxy.adapters.access_trail import AccessTrail, edit_lock
 from openai_proxy.adapters.whole_file import write_whole
 from openai_proxy.structured_log import log

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from openai_proxy.access_events import AccessEvent, MalformedAccessEventError
+from openai_proxy.access.events import AccessEvent, MalformedAccessEventError
 from openai_proxy.adapters.file_lock import FileLock
 from openai_proxy.adapters.whole_file import write_whole
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from openai_proxy.access_events import AccessEvent
+from openai_proxy.access.events import AccessEvent
 from openai_proxy.adapters.bigquery_client import CALL_SECONDS, FAILURES, RETRY, LazyClient, store_error
-from openai_proxy.ports import Period, StoreError
+from openai_proxy.period import Period
+from openai_proxy.ports import StoreError
 
 
 class BigQueryAccessLog:

@@ -21,7 +21,8 @@ from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
 
 from openai_proxy.adapters.bigquery_cells import Row
-from openai_proxy.ports import Period, StoreError
+from openai_proxy.period import Period
+from openai_proxy.ports import StoreError
 
 CALL_SECONDS = 4.0
 RETRY = bigquery.DEFAULT_RETRY.with_delay(initial=0.2, maximum=2.0).with_timeout(6.0)  # with the last call: 10 s

@@ -13,7 +13,8 @@ from google.cloud import bigquery
 
 from openai_proxy.adapters.bigquery_cells import Row, from_client
 from openai_proxy.adapters.bigquery_client import CALL_SECONDS, FAILURES, RETRY, LazyClient, Parameter, store_error
-from openai_proxy.ports import SUMS, GroupBy, Period, Spend, SpendQuestion, Tag, TagValues, UnpricedUsage, UsageTotal
+from openai_proxy.period import Period
+from openai_proxy.ports import SUMS, GroupBy, Spend, SpendQuestion, Tag, TagValues, UnpricedUsage, UsageTotal
 
 _ALL = 2**63 - 1
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from math import inf
 
-from openai_proxy.rate_limits import WINDOW_SECONDS, Ask, LimitKind, Standing
+from openai_proxy.limits.rate_limits import WINDOW_SECONDS, Ask, LimitKind, Standing
 
 
 class MemoryLimits:

@@ -14,7 +14,7 @@ from typing import Any
 from valkey.asyncio import BlockingConnectionPool, Valkey
 from valkey.exceptions import ValkeyError
 
-from openai_proxy.rate_limits import WINDOW_SECONDS, Ask, LimitKind, RateLimitStoreError, Standing
+from openai_proxy.limits.rate_limits import WINDOW_SECONDS, Ask, LimitKind, RateLimitStoreError, Standing
 
 _PLACE_SECONDS = 30.0  # the place of a request whose instance died is held for so long
 _RENEWALS = 3  # of a place, before it would come free

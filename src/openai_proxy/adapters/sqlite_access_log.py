@@ -7,10 +7,11 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from openai_proxy.access_events import AccessEvent, schema
+from openai_proxy.access.events import AccessEvent, schema
 from openai_proxy.adapters.sqlite_file import advice, open_to_write, reading, transaction
 from openai_proxy.adapters.sqlite_table import columns, microseconds, time_of
-from openai_proxy.ports import Period, StoreError
+from openai_proxy.period import Period
+from openai_proxy.ports import StoreError
 
 _TABLE = "access_events"
 _NAMES = tuple(column["name"] for column in schema())

@@ -23,17 +23,8 @@ from openai_proxy.adapters.sqlite_table import (
     microseconds,
     time_of,
 )
-from openai_proxy.ports import (
-    SUMS,
-    GroupBy,
-    Period,
-    Spend,
-    SpendQuestion,
-    Tag,
-    TagValues,
-    UnpricedUsage,
-    UsageTotal,
-)
+from openai_proxy.period import Period
+from openai_proxy.ports import SUMS, GroupBy, Spend, SpendQuestion, Tag, TagValues, UnpricedUsage, UsageTotal
 
 _DAY = 86_400_000_000  # microseconds
 _TABLE, _REPLACED = "usage_records", "usage_record_revisions"

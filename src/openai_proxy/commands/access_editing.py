@@ -7,14 +7,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from openai_proxy.access import Access
-from openai_proxy.access_edits import NEW_FILE
+from openai_proxy.access.callers import Access
+from openai_proxy.access.edits import NEW_FILE
+from openai_proxy.access.toml_edits import EditError
 from openai_proxy.adapters.access_file import AccessFile
 from openai_proxy.commands.access_trail import editor, tell_ledger
 from openai_proxy.commands.parsing import Arguments
 from openai_proxy.commands.places import existing_folder
 from openai_proxy.local.data_folder import DataFolder
-from openai_proxy.toml_edits import EditError
 
 
 def current(arguments: Arguments) -> Access:

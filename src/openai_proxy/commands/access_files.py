@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from openai_proxy.access import Access, AccessFileError
-from openai_proxy.access_changes import changes
-from openai_proxy.access_mistakes import Mistake
-from openai_proxy.access_warnings import warnings
+from openai_proxy.access.callers import Access, AccessFileError
+from openai_proxy.access.changes import changes
+from openai_proxy.access.mistakes import Mistake
+from openai_proxy.access.warnings import warnings
 from openai_proxy.adapters.access_file import read_access_file
 from openai_proxy.commands import access_trail
 from openai_proxy.commands.parsing import Arguments, Commands, print_json
@@ -89,7 +89,7 @@ def _is_known(pattern: str) -> bool:
     """Whether a pattern may fit a model with a price; of fine-tuned and dated models the price table has few names."""
     from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 
-    from openai_proxy.pricing import has_price
+    from openai_proxy.pricing.priced import has_price
 
     beginning = re.split(r"[*?\[]", pattern, maxsplit=1)[0].removeprefix("ft:")
     if beginning and has_price(beginning.rstrip("-"), datetime.now(UTC)):

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from openai_proxy.access_edits import add_key, issued_key, known_user, revoke_key, rotate_key
-from openai_proxy.access_tables import Key
+from openai_proxy.access.edits import add_key, issued_key, known_user, revoke_key, rotate_key
+from openai_proxy.access.tables import Key
 from openai_proxy.commands.access_editing import current, edit
 from openai_proxy.commands.access_values import duration, moment, note
 from openai_proxy.commands.access_views import key_object, key_row, opens

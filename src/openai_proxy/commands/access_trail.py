@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from openai_proxy import bootstrap
-from openai_proxy.access_events import AccessEvent, Editor, MalformedAccessEventError
+from openai_proxy.access.events import AccessEvent, Editor, MalformedAccessEventError
 from openai_proxy.adapters.access_trail import AccessTrail
 from openai_proxy.commands.parsing import Arguments, Commands, complain, print_json
 from openai_proxy.commands.places import data_folder, settings

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from openai_proxy import access_fields as fields
-from openai_proxy.access_fields import PERIODS, Field, FieldError
+from openai_proxy.access import fields
+from openai_proxy.access.fields import PERIODS, Field, FieldError
+from openai_proxy.access.toml_edits import EditError
 from openai_proxy.commands.parsing import Arguments
-from openai_proxy.toml_edits import EditError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _NO_BUDGET = "none"

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime
 
-from openai_proxy.access import Access
-from openai_proxy.access_changes import words
-from openai_proxy.access_fields import Allowance
-from openai_proxy.access_tables import Key, Rules, Team, User
-from openai_proxy.budgets import Budget
-from openai_proxy.policy import Policy
+from openai_proxy.access.budget import Budget
+from openai_proxy.access.callers import Access
+from openai_proxy.access.changes import words
+from openai_proxy.access.fields import Allowance
+from openai_proxy.access.policy import Policy
+from openai_proxy.access.tables import Key, Rules, Team, User
 from openai_proxy.records import cell_to_json
 
 Object = dict[str, object]

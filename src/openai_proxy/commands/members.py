@@ -6,9 +6,9 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from openai_proxy.access_edits import add_user, known_user, revoke_user, set_user
-from openai_proxy.access_fields import ROLES
-from openai_proxy.access_reading import USER
+from openai_proxy.access.edits import add_user, known_user, revoke_user, set_user
+from openai_proxy.access.fields import ROLES
+from openai_proxy.access.reading import USER
 from openai_proxy.commands.access_editing import current, edit, something
 from openai_proxy.commands.access_keys import add_key_options, issue_key
 from openai_proxy.commands.access_values import add_rules, add_unset, values

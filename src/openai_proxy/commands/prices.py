@@ -18,8 +18,8 @@ from openai_proxy.local.usage_text import table
 from openai_proxy.records import cell_to_json
 
 if TYPE_CHECKING:  # the price tables are slow to load, and the other commands need not wait for them
-    from openai_proxy.price_check import CheckedUsage
-    from openai_proxy.reprice import RepricedModel
+    from openai_proxy.pricing.check import CheckedUsage
+    from openai_proxy.pricing.reprice import RepricedModel
 
 _ADVICE: Mapping[str, str] = {
     "reprice": "openai-proxy reprice --since {since}",
@@ -42,7 +42,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _check(arguments: Arguments) -> int:
-    from openai_proxy.price_check import check_prices
+    from openai_proxy.pricing.check import check_prices
 
     period = period_of(arguments, datetime.now(UTC))
     found = check_prices(bootstrap.usage_ledger(settings(arguments)), period)
@@ -71,7 +71,7 @@ def _checked_row(one: CheckedUsage) -> dict[str, object]:
 
 
 def _reprice(arguments: Arguments) -> int:
-    from openai_proxy.reprice import reprice
+    from openai_proxy.pricing.reprice import reprice
 
     where, period = settings(arguments), period_of(arguments, datetime.now(UTC))
     with contextlib.closing(bootstrap.usage_store(where)) as store:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from openai_proxy.access import Access
-from openai_proxy.access_changes import rule_words, team_words, words
-from openai_proxy.access_edits import add_team, known_team, remove_team, set_everybody, set_organization, set_team
-from openai_proxy.access_reading import ORGANIZATION, RULES, TEAM
+from openai_proxy.access.callers import Access
+from openai_proxy.access.changes import rule_words, team_words, words
+from openai_proxy.access.edits import add_team, known_team, remove_team, set_everybody, set_organization, set_team
+from openai_proxy.access.reading import ORGANIZATION, RULES, TEAM
 from openai_proxy.commands.access_editing import current, edit, something
 from openai_proxy.commands.access_values import add_budget, add_rules, add_unset, name_of_secret, values
 from openai_proxy.commands.access_views import Object, organization_object, rules_object, said_rows, team_object

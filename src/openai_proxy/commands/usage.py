@@ -12,8 +12,9 @@ from openai_proxy.commands.parsing import Arguments, Commands
 from openai_proxy.commands.places import settings
 from openai_proxy.events import TAG_NAME
 from openai_proxy.local.usage_text import TAG, json_array, record_objects, table, total_objects
-from openai_proxy.periods import parse_period
-from openai_proxy.ports import GroupBy, Period, Tag, TagValues
+from openai_proxy.page.periods import parse_period
+from openai_proxy.period import Period
+from openai_proxy.ports import GroupBy, Tag, TagValues
 
 _GROUPS: tuple[str, ...] = get_args(get_args(GroupBy)[0])
 _KNOWN = f"{','.join(_GROUPS)},{TAG}NAME"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from openai_proxy.access_edits import NEW_FILE, add_user, issued_key, rotate_key
-from openai_proxy.access_events import Editor
+from openai_proxy.access.edits import NEW_FILE, add_user, issued_key, rotate_key
+from openai_proxy.access.events import Editor
 from openai_proxy.adapters.access_file import AccessFile
 from openai_proxy.keys import key_hash, new_key, new_key_id
 

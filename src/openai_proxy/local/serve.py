@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import openai_proxy
-from openai_proxy.access import User
-from openai_proxy.access_events import MalformedAccessEventError
+from openai_proxy.access.callers import User
+from openai_proxy.access.events import MalformedAccessEventError
 from openai_proxy.adapters.access_file import AccessFile
 from openai_proxy.adapters.access_trail import AccessTrail
 from openai_proxy.adapters.sqlite_access_log import SqliteAccessLog

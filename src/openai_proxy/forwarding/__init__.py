@@ -1,0 +1,1 @@
+"""One request, from the client to OpenAI and back, and its events."""

@@ -1,0 +1,1 @@
+"""What `/log` is made of: who reads, which period, and how it is written."""

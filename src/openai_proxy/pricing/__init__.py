@@ -1,0 +1,1 @@
+"""What usage costs at list price, and what has no price."""

@@ -1,0 +1,1 @@
+"""Formats as they pass, in constant memory: JSON, server-sent events, forms, encodings, recordings."""
