@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import chain
 
-from openai_proxy.access.callers import AccessFileError, AccessSource, Caller
+from openai_proxy.access.callers import AccessFileError, AccessSource
 from openai_proxy.budgets import spend_messages
 from openai_proxy.budgets.book import REMEMBERED_SECONDS
 from openai_proxy.page.csv_cells import csv_chunks
 from openai_proxy.page.exchange import Answer, Question, RefusedError, refusal, see_page
 from openai_proxy.page.periods import NAMES, PeriodError, parse_period
-from openai_proxy.page.sessions import Session, Sessions, set_cookie
+from openai_proxy.page.readers import Readers
 from openai_proxy.page.usage_report import UsageReport
 from openai_proxy.period import Period
 from openai_proxy.ports import StoreError, Tag, UsageLedger
@@ -53,7 +53,7 @@ class LogView:
     ) -> None:
         self._ledger = ledger
         self._access = access
-        self._sessions = Sessions(session_secret)
+        self._readers = Readers(access, session_secret)
         self._authorization = None if token is None else f"Bearer {token}".encode()
         self._demo_upstream = demo_upstream
 
@@ -86,11 +86,9 @@ class LogView:
             return self._spend(question, now)
         if question.method != "POST":
             return see_page()  # somebody reloads or bookmarks what a form answered
-        if question.is_cross_site:
-            raise RefusedError(403, "This form was sent from another site. Open /log and try again.", code="csrf")
         if path == "/log/sign-in":
-            return self._sign_in(question, now)
-        return see_page(set_cookie("", secure=question.is_secure))
+            return self._readers.sign_in(question, now)
+        return self._readers.sign_out(question)
 
     def _spend(self, question: Question, now: datetime) -> Answer:
         given = (question.authorization or "").encode("utf-8", "surrogatepass")
@@ -116,33 +114,8 @@ class LogView:
             found["access_file"] = str(error)
         return Answer(status=200 if found == {"ledger": "ok"} else 503, json=found)
 
-    def _sign_in(self, question: Question, now: datetime) -> Answer:
-        # UserName takes a key, and a plain name where the owner allows that (DESIGN 5)
-        caller = self._access.current().authenticate(f"UserName {question.form.get('key', '')}", now)
-        if caller is None:
-            raise RefusedError(401, "This key is not valid. Check that you pasted all of it.", code="invalid_api_key")
-        sealed = self._sessions.seal(Session(caller.user_id, caller.key_id))
-        return see_page(set_cookie(sealed, secure=question.is_secure))
-
-    def _reader(self, question: Question, now: datetime) -> Caller:
-        access = self._access.current()
-        if question.authorization is not None:
-            caller = access.authenticate(question.authorization, now)
-            if caller is None:
-                raise RefusedError(401, "The key in the Authorization header is not valid.", code="invalid_api_key")
-            return caller
-        if not question.session:
-            text = "Sign in with your key, or send it: Authorization: Bearer YOUR_KEY."
-            raise RefusedError(401, text, code="missing_api_key")
-        session = self._sessions.open(question.session, now)
-        caller = session.caller(access, now) if session else None
-        if caller is None:
-            forget = set_cookie("", secure=question.is_secure)
-            raise RefusedError(401, "You were signed out. Sign in again.", code="session_ended", Set_Cookie=forget)
-        return caller
-
     def _usage(self, question: Question, now: datetime) -> Answer:
-        reader = self._reader(question, now)
+        reader = self._readers.reader(question, now)
         form = question.query.get("format") or ("html" if question.wants_page else "json")
         if form not in _FORMATS:
             raise RefusedError(400, f"format must be one of {', '.join(_FORMATS)}.", code="invalid_format")

@@ -124,6 +124,49 @@ class Tag:
         return cls(name, value) if TAG_NAME.fullmatch(name) and TAG_VALUE.fullmatch(value) else None
 
 
+Status = Literal["ok", "error", "open", "unpriced", "estimated"]
+"""How a request ended, or what is not known of it.
+
+`open` has not ended; of the others, `error` has an `error_type` or a status from 400, and `ok` has neither. `unpriced`
+and `estimated` say what is so beside: an error may be either.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The final records of a period by `event_time` that have all that is given; None: whatever it is.
+
+    `model` is the one that answered, or where none did the one asked for.
+    """
+
+    period: Period
+    user_id: str | None = None
+    team_id: str | None = None
+    key_id: str | None = None
+    model: str | None = None
+    operation: str | None = None
+    status: Status | None = None
+    tag: Tag | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How records are ordered; what is not known comes last, and of equals the newest first."""
+
+    by: Literal["event_time", "list_cost", "input_tokens", "output_tokens", "duration_ms"] = "event_time"
+    is_descending: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """How long requests took that ended well (`duration_ms`), in one group: the median, and what 95 % stayed below."""
+
+    group: tuple[str | None, ...]
+    requests: int
+    p50_ms: int
+    p95_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class TagValues:
     """The values of one tag, as what to sum by; requests without it are one group."""
