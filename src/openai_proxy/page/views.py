@@ -164,19 +164,27 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UsagePage:
-    """`/log`: `usage.html`, and `first_visit.html` where there is nothing at all yet."""
+class Choice:
+    """Which requests a page is about, and the ways to choose others."""
 
-    frame: Frame
     period: str
     periods: Sequence[Link]
+    since: str
+    until: str
+    """The bounds as dates, the last day included."""
     filters: Sequence[Filter]
     kept: Sequence[tuple[str, str]]
     """Parameters that the form of filters sends along."""
     reset_href: str | None
-    since: str
-    until: str
-    """The bounds as dates, the last day included."""
+    """Without any filter; None where none is set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsagePage:
+    """`/log`: `usage.html`, and `first_visit.html` where there is nothing at all yet."""
+
+    frame: Frame
+    choice: Choice
     tiles: Sequence[Tile]
     budgets: Sequence[BudgetLeft]
     facts: Sequence[Fact]
@@ -191,13 +199,7 @@ class RequestsPage:
     """`/log/requests`: `requests.html`; `refresh_href` gives the newest rows again, where they can change."""
 
     frame: Frame
-    period: str
-    periods: Sequence[Link]
-    filters: Sequence[Filter]
-    kept: Sequence[tuple[str, str]]
-    reset_href: str | None
-    since: str
-    until: str
+    choice: Choice
     table: Table
     refresh_href: str | None
 
