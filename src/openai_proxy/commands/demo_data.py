@@ -22,9 +22,8 @@ from openai_proxy.commands.parsing import Arguments, Commands, print_json
 from openai_proxy.commands.places import data_folder
 from openai_proxy.local import LocalError, demo_user
 from openai_proxy.local.data_folder import DataFolder
-from openai_proxy.local.demo_usage import EVENT_ID, records
 from openai_proxy.local.demo_usage_access import SHOWN, ShownKey, Spent, access_file
-from openai_proxy.local.demo_usage_people import PEOPLE, TEAM_BUDGETS
+from openai_proxy.local.demo_usage_people import MARK, PEOPLE, TEAM_BUDGETS
 from openai_proxy.local.demo_usage_times import Story
 from openai_proxy.page.periods import BEGINNING
 from openai_proxy.period import Period
@@ -85,6 +84,8 @@ def _must_be_empty(folder: DataFolder, ledger: UsageLedger, now: datetime) -> No
 
 
 def _fill(story: Story, settings: Settings) -> None:
+    from openai_proxy.local.demo_usage import records  # it loads the prices, which other commands do without
+
     made = records(story)
     written = 0
     with contextlib.closing(bootstrap.usage_store(settings)) as store:
@@ -145,7 +146,7 @@ def _words(story: Story, total: UsageTotal, folder: DataFolder, keys: Sequence[S
     lines = [
         f"{folder.path} has {total.requests:,} requests of {len(PEOPLE)} users in {len(TEAM_BUDGETS)} teams now, since",
         f"{story.first_day}, for {Decimal(total.list_cost):,.2f} USD at list price.",
-        f"All of it is made up: each team's name and each request's id begin with {EVENT_ID}.",
+        f"All of it is made up: each team's name and each request's id begin with {MARK}.",
         "",
         "Look at it:",
         "",

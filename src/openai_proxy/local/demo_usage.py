@@ -15,14 +15,11 @@ from decimal import Decimal
 from openai_proxy.events import UsageEvent
 from openai_proxy.local.demo_usage_ends import INCIDENT, OPEN, USUAL, Asked, Fields, ended
 from openai_proxy.local.demo_usage_models import days_after_spring, model_of
-from openai_proxy.local.demo_usage_people import TEAM_BUDGETS, Person, key_id
+from openai_proxy.local.demo_usage_people import MARK, TEAM_BUDGETS, Person, key_id
 from openai_proxy.local.demo_usage_times import SPIKE_USER, SPIKE_WORK, Story, requests
 from openai_proxy.local.demo_usage_work import WORK, Work
 from openai_proxy.pricing.priced import priced
 from openai_proxy.records import UsageRecord
-
-EVENT_ID = "demo-"
-"""What each made-up request's id begins with."""
 
 _INSTANCES, _INSTANCE_DAYS = 2, 6  # proxies at a time, deployed anew about once a week
 _HELD_AT_LEAST, _MICRODOLLAR = Decimal("0.02"), Decimal("1e-6")
@@ -68,7 +65,7 @@ def _begun(moment: datetime, person: Person, asked: Asked, rolls: random.Random)
     endpoint = asked.work.endpoint
     has_budget = person.budget is not None or TEAM_BUDGETS[person.team_id] is not None
     return {
-        "event_id": f"{EVENT_ID}{rolls.getrandbits(64):016x}",
+        "event_id": f"{MARK}{rolls.getrandbits(64):016x}",
         "event_type": "finished",
         "event_time": moment,
         "user_id": person.user_id,

@@ -9,6 +9,9 @@ from decimal import Decimal
 
 from openai_proxy.access.fields import Role
 
+MARK = "demo-"
+"""What each team's name and each request's id begin with."""
+
 _OFFICE = (0, 0, 0, 0, 0, 0, 0, 2, 7, 10, 10, 9, 5, 8, 10, 10, 9, 6, 3, 1, 1, 1, 0, 0)  # of each hour, UTC
 _EARLY = (0, 0, 0, 0, 0, 1, 5, 9, 10, 10, 9, 6, 7, 10, 8, 5, 2, 0, 0, 0, 0, 0, 0, 0)
 _OVERSEAS = (2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 8, 10, 10, 8, 6, 9, 10, 9, 6, 4)
