@@ -15,8 +15,7 @@ from openai_proxy.page.exchange import Answer, Question, RefusedError, refusal, 
 from openai_proxy.page.periods import NAMES, PeriodError, parse_period
 from openai_proxy.page.readers import Readers
 from openai_proxy.page.usage_report import UsageReport
-from openai_proxy.period import Period
-from openai_proxy.ports import StoreError, Tag, UsageLedger
+from openai_proxy.ports import Selection, StoreError, Tag, UsageLedger
 from openai_proxy.structured_log import log
 
 LATEST = 50
@@ -126,9 +125,10 @@ class LogView:
         tag = Tag.parse(question.query.get("tag") or "")
         if question.query.get("tag") and tag is None:
             raise RefusedError(400, "tag must be NAME=VALUE, as project=apollo.", code="invalid_tag")
+        selection = Selection(period=period, user_id=user_id, tag=tag)
         if form == "csv":
-            return self._csv(period, user_id, tag)
-        report = self._report(period, user_id, tag, is_admin=reader.role == "admin")
+            return self._csv(selection)
+        report = self._report(selection, is_admin=reader.role == "admin")
         if form == "json":
             return Answer(json=report.to_json())
         return Answer(
@@ -146,14 +146,14 @@ class LogView:
             },
         )
 
-    def _report(self, period: Period, user_id: str | None, tag: Tag | None, *, is_admin: bool) -> UsageReport:
+    def _report(self, selection: Selection, *, is_admin: bool) -> UsageReport:
         return UsageReport(
-            period=period,
-            user_id=user_id,
-            tag=tag,
-            by_day_and_model=self._ledger.totals(period, user_id=user_id, by=("day", "model"), tag=tag),
-            by_user=self._ledger.totals(period, user_id=user_id, by=("user",), tag=tag) if is_admin else None,
-            latest=list(self._ledger.records(period, user_id=user_id, limit=LATEST, tag=tag)),
+            period=selection.period,
+            user_id=selection.user_id,
+            tag=selection.tag,
+            by_day_and_model=self._ledger.totals(selection, by=("day", "model")),
+            by_user=self._ledger.totals(selection, by=("user",)) if is_admin else None,
+            latest=list(self._ledger.records(selection, limit=LATEST)),
         )
 
     def _users(self, report: UsageReport) -> list[str]:
@@ -161,8 +161,9 @@ class LogView:
         seen = {str(total.group[0]) for total in report.by_user or ()} | {report.user_id or ""}
         return sorted((seen | self._access.current().users.keys()) - {""})
 
-    def _csv(self, period: Period, user_id: str | None, tag: Tag | None) -> Answer:
-        records = iter(self._ledger.records(period, user_id=user_id, limit=None, tag=tag))
+    def _csv(self, selection: Selection) -> Answer:
+        period = selection.period
+        records = iter(self._ledger.records(selection, limit=None))
         first = next(records, None)  # an unreadable ledger must be known before the status is sent
         return Answer(
             headers={
