@@ -12,8 +12,7 @@ from typing import Any
 
 from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.adapters.sqlite_store import SqliteStore
-from openai_proxy.period import Period
-from openai_proxy.ports import GroupBy, Tag, UsageTotal
+from openai_proxy.ports import NEWEST_FIRST, GroupBy, Latency, Order, Selection, UsageTotal
 from openai_proxy.records import UsageRecord
 
 
@@ -33,13 +32,15 @@ class MadeLedger(SqliteLedger):
                 assert store.add(records) == {}
 
     def records(
-        self, period: Period, *, user_id: str | None, limit: int | None, tag: Tag | None = None
+        self, selection: Selection, *, limit: int | None, offset: int = 0, order: Order = NEWEST_FIRST
     ) -> Iterator[Mapping[str, Any]]:
-        self.asked_user_ids.append(user_id)
-        return super().records(period, user_id=user_id, limit=limit, tag=tag)
+        self.asked_user_ids.append(selection.user_id)
+        return super().records(selection, limit=limit, offset=offset, order=order)
 
-    def totals(
-        self, period: Period, *, user_id: str | None, by: Sequence[GroupBy], tag: Tag | None = None
-    ) -> Sequence[UsageTotal]:
-        self.asked_user_ids.append(user_id)
-        return super().totals(period, user_id=user_id, by=by, tag=tag)
+    def totals(self, selection: Selection, *, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
+        self.asked_user_ids.append(selection.user_id)
+        return super().totals(selection, by=by)
+
+    def latencies(self, selection: Selection, *, by: Sequence[GroupBy]) -> Sequence[Latency]:
+        self.asked_user_ids.append(selection.user_id)
+        return super().latencies(selection, by=by)

@@ -18,9 +18,11 @@ from openai_proxy.log_view import LogView
 from openai_proxy.page import text as page_text
 from openai_proxy.page.exchange import Question
 from openai_proxy.page.sessions import COOKIE
+from openai_proxy.page.zones import COOKIE as ZONE_COOKIE
 from openai_proxy.structured_log import about
 
-_STATIC = {path.name: path.read_bytes() for path in Path(__file__).with_name("static").iterdir()}
+_FOLDER = Path(__file__).with_name("static")
+_STATIC = {path.relative_to(_FOLDER).as_posix(): path.read_bytes() for path in _FOLDER.rglob("*") if path.is_file()}
 _STATIC_URL = "/log/static/"
 
 
@@ -66,6 +68,8 @@ def _question(request: flask.Request) -> Question:
         accept=headers.get("Accept", ""),
         authorization=headers.get("Authorization"),
         session=request.cookies.get(COOKIE),
+        time_zone=request.cookies.get(ZONE_COOKIE),
+        if_none_match=headers.get("If-None-Match"),
         origin=headers.get("Origin"),
         fetch_site=headers.get("Sec-Fetch-Site"),
         is_relayed="X-Forwarded-Host" in headers,
@@ -73,7 +77,7 @@ def _question(request: flask.Request) -> Question:
 
 
 def _static(request: flask.Request) -> flask.Response:
-    """One of the files beside this one, looked up by name only, so that no path leads elsewhere."""
+    """One of the files beside this one, looked up by its whole name only, so that no path leads elsewhere."""
     content = _STATIC.get(request.path.removeprefix(_STATIC_URL))
     if content is None or request.method not in {"GET", "HEAD"}:
         return flask.Response(status=404)

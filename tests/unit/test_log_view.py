@@ -22,7 +22,7 @@ from openai_proxy.page.exchange import Answer, Question
 from openai_proxy.page.periods import NAMES
 from openai_proxy.page.usage_report import UsageReport
 from openai_proxy.period import Period
-from openai_proxy.ports import SpendQuestion, Tag
+from openai_proxy.ports import NEWEST_FIRST, Order, Selection, SpendQuestion
 from openai_proxy.records import UsageRecord
 
 NOW = datetime.now(UTC)
@@ -384,9 +384,9 @@ def test_csv_is_read_as_it_is_sent() -> None:
         read = 0
 
         def records(
-            self, period: Period, *, user_id: str | None, limit: int | None, tag: Tag | None = None
+            self, selection: Selection, *, limit: int | None, offset: int = 0, order: Order = NEWEST_FIRST
         ) -> Iterator[Mapping[str, Any]]:
-            del period, user_id, limit, tag
+            del selection, limit, offset, order
             while True:
                 self.read += 1
                 yield RECORDS[0].row()
@@ -473,7 +473,7 @@ def test_the_proxy_is_told_what_was_spent() -> None:
     answer = ask(SPEND.to_json())
 
     spend = answer_from_json(answer.json, SPEND.questions)
-    totals = kept().totals(Period(DAY_ONE, datetime.max.replace(tzinfo=UTC)), user_id=None, by=["user"])
+    totals = kept().totals(Selection(period=Period(DAY_ONE, datetime.max.replace(tzinfo=UTC))), by=["user"])
     assert answer.status == 200
     assert spend.amounts[0] == sum(Decimal(total.list_cost) for total in totals if total.group == ("ada",))
     assert spend.amounts[1] == sum(Decimal(total.list_cost) for total in totals)

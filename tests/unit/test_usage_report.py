@@ -7,10 +7,11 @@ from made_ledger import MadeLedger
 from made_usage import month, usage_record
 from openai_proxy.page.usage_report import Day, UsageReport
 from openai_proxy.period import Period
-from openai_proxy.ports import UsageTotal
+from openai_proxy.ports import Selection, UsageTotal
 
 NOW = datetime(2026, 11, 23, 20, tzinfo=UTC)
 PERIOD = Period(NOW - timedelta(days=40), NOW + timedelta(days=1))
+ALL = Selection(period=PERIOD)
 
 
 def total(day: str | None, model: str | None, cost: str, requests: int = 1) -> UsageTotal:
@@ -64,9 +65,9 @@ def test_json_has_the_ledgers_words_and_amounts_as_text() -> None:
     found = UsageReport(
         period=Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)),
         user_id=None,
-        by_day_and_model=ledger.totals(PERIOD, user_id=None, by=("day", "model")),
-        by_user=ledger.totals(PERIOD, user_id=None, by=("user",)),
-        latest=list(ledger.records(PERIOD, user_id=None, limit=50)),
+        by_day_and_model=ledger.totals(ALL, by=("day", "model")),
+        by_user=ledger.totals(ALL, by=("user",)),
+        latest=list(ledger.records(ALL, limit=50)),
     ).to_json()
 
     sums = {
@@ -99,7 +100,7 @@ def test_totals_equal_the_records_they_are_made_of() -> None:
     records = list(month(NOW))
     ledger = MadeLedger(records)
 
-    totals = report(*ledger.totals(PERIOD, user_id=None, by=("day", "model"))).totals
+    totals = report(*ledger.totals(ALL, by=("day", "model"))).totals
 
     assert totals.requests == len(records)
     assert Decimal(totals.list_cost) == sum(record.cost.list_cost or 0 for record in records)

@@ -9,8 +9,8 @@ from http import HTTPStatus
 _GUARDS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
-        " frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -33,6 +33,9 @@ class Question:
     accept: str = ""
     authorization: str | None = None
     session: str | None = None
+    time_zone: str | None = None
+    """The name in the cookie of `zones`."""
+    if_none_match: str | None = None
     origin: str | None = None
     fetch_site: str | None = None
     is_relayed: bool = False

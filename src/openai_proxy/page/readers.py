@@ -49,6 +49,15 @@ class Readers:
             raise RefusedError(401, "You were signed out. Sign in again.", code="session_ended", Set_Cookie=forget)
         return caller
 
+    def form_token(self, question: Question) -> str:
+        """What every form of a page carries that this question is answered with."""
+        del question
+        return ""
+
+    def check_form(self, question: Question) -> None:
+        """Refuse a form that another site made the browser send."""
+        _refuse_other_sites(question)
+
 
 def _refuse_other_sites(question: Question) -> None:
     if question.is_cross_site:
