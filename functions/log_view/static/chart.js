@@ -22,6 +22,7 @@ function read(table) {
   };
   return {
     labels: rows.map((row) => row.cells[0].textContent.trim()),
+    marks: rows.map((row) => row.cells[0].textContent.trim().replace(/^\w{3} (?=\d)/, "").replace(/(?<=\d \w{3}) \d{4}$/, "")),
     series: [...table.tHead.rows[0].cells].slice(1).map((head, index) => ({
       label: head.textContent.trim(),
       hue: (index % HUES) + 1,
@@ -89,7 +90,7 @@ class Chart {
         y: { range: (_, __, top) => [0, top > 0 ? uPlot.rangeNum(0, top, { min: { pad: 0 }, max: { pad: 0.05 } })[1] : 1] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 28, gap: 8, splits: (plot) => this.marks(plot), values: (_, marks) => marks.map((at) => this.labels[at]) },
+        { ...axis, grid: { show: false }, size: 28, gap: 8, splits: (plot) => this.places(plot), values: (_, places) => places.map((at) => this.marks[at]) },
         { ...axis, grid: { stroke: () => css("--line"), width: 1 }, size: (plot, marks) => this.room(plot, marks), gap: 8, space: 48, values: (_, marks) => marks.map((mark) => short(this.kind, mark)),
           incrs: this.kind === "count" ? [1, 2, 5].flatMap((_, i, n) => Array.from({ length: 14 }, (_, e) => n[i] * 10 ** e)).sort((a, b) => a - b) : undefined },
       ],
@@ -112,9 +113,9 @@ class Chart {
   }
 
   // As many of the labels as fit side by side
-  marks(plot) {
+  places(plot) {
     plot.ctx.font = FONT;
-    const widest = Math.max(...this.labels.map((label) => plot.ctx.measureText(label).width)) + 20;
+    const widest = Math.max(...this.marks.map((mark) => plot.ctx.measureText(mark).width)) + 20;
     const step = Math.max(1, Math.ceil((widest * this.labels.length) / (plot.bbox.width / devicePixelRatio)));
     return this.labels.map((_, at) => at).filter((at) => at % step === Math.floor(step / 2) % step);
   }
