@@ -147,10 +147,15 @@ USUAL: Mapping[str, float] = dict.fromkeys(_ENDS, 0.001) | {
     "failed": 0.003,
     "left": 0.007,
     "unreachable": 0.0002,
-    "died": 0.0001,
+    "died": 0.0004,
 }
 """How often requests end so."""
-INCIDENT: Mapping[str, float] = dict.fromkeys(_ENDS, 0.03) | {"well": 0.4, "failed": 0.22, "overloaded": 0.17}
+INCIDENT: Mapping[str, float] = dict.fromkeys(_ENDS, 0.03) | {
+    "well": 0.37,
+    "failed": 0.22,
+    "overloaded": 0.17,
+    "died": 0.06,
+}
 """The same while OpenAI has an incident."""
 
 

@@ -14,7 +14,7 @@ from openai_proxy.local.demo_usage_people import PEOPLE, Person
 SPIKE_USER, SPIKE_WORK = "nightly-evals", "think"
 """Who did what by mistake on the day that cost too much."""
 
-_GROWTH = 2.6  # of the last day to the first
+_GROWTH, _MOODS = 2.6, 0.35  # of the last day to the first; of one day to another
 _INCIDENT_DAYS_AGO, _SPIKE_DAYS_AGO = 9, 17
 _INCIDENT_HOURS = range(13, 17)
 _SPIKE_TIMES, _SPIKE_ENDS = 2.5, 3  # an hour at which somebody stopped it
@@ -57,9 +57,9 @@ def requests(story: Story, rolls: random.Random) -> Iterator[tuple[datetime, Per
     picked = sorted(rolls.choices(range(len(cells)), cum_weights=cells, k=story.records))
     for hour, these in groupby(picked, key=lambda cell: cell // len(PEOPLE)):
         begins = first + timedelta(hours=hour)
-        length = min(timedelta(hours=1), story.now - begins)
-        for moment, number in sorted((begins + rolls.random() * length, cell % len(PEOPLE)) for cell in these):
-            yield moment, PEOPLE[number]
+        length_ms = min(timedelta(hours=1), story.now - begins) // timedelta(milliseconds=1)
+        for moment_ms, number in sorted((int(rolls.random() * length_ms), cell % len(PEOPLE)) for cell in these):
+            yield begins + timedelta(milliseconds=moment_ms), PEOPLE[number]
 
 
 def _shares(story: Story, rolls: random.Random) -> Iterator[float]:
@@ -67,20 +67,21 @@ def _shares(story: Story, rolls: random.Random) -> Iterator[float]:
     for number in range(story.days):
         day = story.first_day + timedelta(days=number)
         passed = number / max(1, story.days - 1)
-        active = [_activity(story, person, day, passed) * rolls.lognormvariate(0, 0.35) for person in PEOPLE]
+        active = [_activity(story, person, day, passed) * rolls.lognormvariate(0, _MOODS) for person in PEOPLE]
+        is_spike = day == story.spike_day
         hours_so_far = (story.now - datetime.combine(day, time(), UTC)).total_seconds() / _SECONDS
         for hour in range(_HOURS):
             part = min(1.0, max(0.0, hours_so_far - hour))
             for person, share in zip(PEOPLE, active, strict=True):
-                is_stopped = day == story.spike_day and person.user_id == SPIKE_USER and hour >= _SPIKE_ENDS
-                yield 0.0 if is_stopped else part * share * person.hours[hour] / sum(person.hours)
+                is_stopped = is_spike and person.user_id == SPIKE_USER and hour >= _SPIKE_ENDS
+                yield 0.0 if is_stopped else part * share * person.hours[hour]
 
 
 def _activity(story: Story, person: Person, day: date, passed: float) -> float:
-    """How much somebody does on a day, when so much of the whole time has passed."""
+    """How much somebody does on a day, for each unit of `hours`, when so much of the whole time has passed."""
     if passed < person.joined:
         return 0.0
-    usual = person.requests * math.pow(_GROWTH, passed)
+    usual = person.requests / sum(person.hours) * math.pow(_GROWTH, passed)
     if day == story.spike_day and person.user_id == SPIKE_USER:
         return usual * _SPIKE_TIMES
     return usual * (person.weekend if day.weekday() > _FRIDAY else 1.0) * max(person.weekend, _season(day))
