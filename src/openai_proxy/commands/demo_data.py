@@ -27,7 +27,7 @@ from openai_proxy.local.demo_usage_people import MARK, PEOPLE, TEAM_BUDGETS
 from openai_proxy.local.demo_usage_times import Story
 from openai_proxy.page.periods import BEGINNING
 from openai_proxy.period import Period
-from openai_proxy.ports import StoreError, UsageLedger, UsageTotal
+from openai_proxy.ports import Selection, StoreError, UsageLedger, UsageTotal
 from openai_proxy.settings import Settings
 
 _MOST_RECORDS, _MOST_DAYS, _LARGEST_SEED = 10_000_000, 3660, 2**31
@@ -54,7 +54,7 @@ def _demo_data(arguments: Arguments) -> int:
     _must_be_empty(folder, ledger, story.now)
     _fill(story, settings)
     keys = _let_in(arguments, folder, settings, _spent_this_month(ledger, story.now))
-    (total,) = ledger.totals(_until(story.now), user_id=None, by=())
+    (total,) = ledger.totals(Selection(period=_until(story.now)), by=())
     if arguments.json:
         print_json(_object(story, total, folder, keys))
     else:
@@ -70,7 +70,7 @@ def _must_be_empty(folder: DataFolder, ledger: UsageLedger, now: datetime) -> No
         AccessFileError, StoreError: nobody can tell.
     """
     elsewhere = "name another folder: --data-dir or DATA_DIR"
-    teams = {total.group[0] for total in ledger.totals(_until(now), user_id=None, by=("team",))}
+    teams = {total.group[0] for total in ledger.totals(Selection(period=_until(now)), by=("team",))}
     if teams - TEAM_BUDGETS.keys():
         raise LocalError(
             f"the data folder {folder.path} has usage that is not made up, and none is added to that; {elsewhere}"
@@ -105,8 +105,8 @@ def _spent_this_month(ledger: UsageLedger, now: datetime) -> Spent:
         return {str(total.group[0]): Decimal(total.list_cost) for total in totals}
 
     return Spent(
-        by_user=amounts(ledger.totals(month, user_id=None, by=("user",))),
-        by_team=amounts(ledger.totals(month, user_id=None, by=("team",))),
+        by_user=amounts(ledger.totals(Selection(period=month), by=("user",))),
+        by_team=amounts(ledger.totals(Selection(period=month), by=("team",))),
     )
 
 
