@@ -26,10 +26,10 @@ class DemoSite:
 
 
 @contextlib.contextmanager
-def demo_site(records: int) -> Iterator[DemoSite]:
+def demo_site(records: int, **environ: str) -> Iterator[DemoSite]:
     """Fill an empty folder with so many requests of the last year, and serve it until the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="openai-proxy-demo-"))
-    one = Serving(folder / "data", {})
+    one = Serving(folder / "data", environ)
     try:
         made = json.loads(one.cli("demo-data", "--records", str(records), "--json"))
         one.start()

@@ -52,7 +52,7 @@ def main() -> None:
     if program is None:
         sys.exit(f"screenshot.py: none of {', '.join(chromium.NAMES)} is on PATH; install one")
     options.out.mkdir(parents=True, exist_ok=True)
-    with demo_site(options.records) as site:
+    with demo_site(options.records, OPENAI_API_KEY="sk-made-up") as site:  # with one, no page says that it is a demo
         save(program, site, options.only, options.out)
 
 

@@ -93,7 +93,7 @@ def test_the_keyboard_reaches_everything(admin: Opened) -> None:
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate(
-                "(at => at.closest('.chart .plot') ? 'chart' : at.innerText || at.name)(document.activeElement)"
+                "(at => at.closest('.chart .plot') ? 'chart' : at.name || at.innerText)(document.activeElement)"
             )
         )
         if reached[-1] == "chart":

@@ -6,6 +6,12 @@ const HEIGHT = 280;
 const HUES = 8;
 const FONT = "12px -apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', 'Helvetica Neue', Arial, sans-serif";
 
+// What an axis may count by: whole numbers, and times that a clock has
+const STEPS = {
+  count: Array.from({ length: 15 }, (_, at) => [1, 2, 5].map((step) => step * 10 ** at)).flat(),
+  ms: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5],
+};
+
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const made = (tag, properties = {}, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
@@ -92,7 +98,7 @@ class Chart {
       axes: [
         { ...axis, grid: { show: false }, size: 28, gap: 8, splits: (plot) => this.places(plot), values: (_, places) => places.map((at) => this.marks[at]) },
         { ...axis, grid: { stroke: () => css("--line"), width: 1 }, size: (plot, marks) => this.room(plot, marks), gap: 8, space: 48, values: (_, marks) => marks.map((mark) => short(this.kind, mark)),
-          incrs: this.kind === "count" ? [1, 2, 5].flatMap((_, i, n) => Array.from({ length: 14 }, (_, e) => n[i] * 10 ** e)).sort((a, b) => a - b) : undefined },
+          ...(this.kind in STEPS && { incrs: STEPS[this.kind] }) },
       ],
       series: [{}, ...this.drawn.map((one) => ({
         ...look,
