@@ -27,7 +27,7 @@ def choice_of(visit: Visit, breakdown: Breakdown) -> Choice:
     asked = visit.asked
     period = asked.selection.period
     return Choice(
-        period="all time" if asked.period_name == "all" else text.period(period),
+        period="All time" if asked.period_name == "all" else f"{text.period(period)}, UTC",
         periods=[
             Link(
                 label=label,

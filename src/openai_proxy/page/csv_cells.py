@@ -12,7 +12,7 @@ from typing import Any
 from openai_proxy.records import cell_to_json, schema
 
 _SIGNS = "=+\\-@＝＋－＠"  # noqa: RUF001 - Excel reads full-width forms as their ASCII twins
-_FORMULA_START = re.compile(rf"(?=[{_SIGNS}\t\r\n])")
+_FORMULA_START = re.compile(rf'[\t\r\n]|[\s"]*[{_SIGNS}]')
 _LATER_START = re.compile(rf'([;\t\r\n|][\s"]*)(?=[{_SIGNS}])')
 """A spreadsheet that separates by semicolons, tabs or bars begins a cell there, quotes or not.
 

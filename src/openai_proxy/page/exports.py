@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
@@ -15,6 +16,7 @@ from openai_proxy.ports import Order, Selection, UsageLedger
 from openai_proxy.records import cell_to_json
 
 _CHUNK_RECORDS = 20
+_MOMENT = timedelta(microseconds=1)  # the end of a period is not in it
 
 
 def records_answer(ledger: UsageLedger, selection: Selection, order: Order, form: str) -> Answer:
@@ -23,8 +25,8 @@ def records_answer(ledger: UsageLedger, selection: Selection, order: Order, form
     first = next(records, None)  # an unreadable ledger must be known before the status is sent
     found: Iterable[Mapping[str, Any]] = [] if first is None else chain([first], records)
     if form == "csv":
-        return _file(csv_chunks(found), "requests", selection.period, "csv")
-    return _file(_json_chunks(found), "requests", selection.period, "json")
+        return _file(csv_chunks(found), "usage", selection.period, "csv")
+    return _file(_json_chunks(found), "usage", selection.period, "json")
 
 
 def table_answer(table: Table, period: Period, form: str) -> Answer:
@@ -44,7 +46,8 @@ def _plain(cell: Cell) -> str | int | None:
 
 
 def _file(text: Iterator[str], name: str, period: Period, form: str) -> Answer:
-    file_name = f"{name}_{period.since:%Y%m%d}_{period.until:%Y%m%d}.{form}"
+    first, last = (f"{time.date().isoformat().replace('-', '')}" for time in (period.since, period.until - _MOMENT))
+    file_name = f"{name}_{first}_{last}.{form}"
     return Answer(
         headers={
             "Content-Type": "text/csv; charset=utf-8" if form == "csv" else "application/json",

@@ -13,7 +13,7 @@ from openai_proxy.page.periods import BEGINNING
 from openai_proxy.page.scope import OutOfScopeError, Scope
 from openai_proxy.page.sums import GROUPS, Breakdown
 from openai_proxy.page.views import Frame, Link
-from openai_proxy.page.zones import zone_names, zone_of
+from openai_proxy.page.zones import is_chosen, zone_names, zone_of
 from openai_proxy.period import Period
 from openai_proxy.ports import Selection, UsageLedger
 
@@ -80,6 +80,7 @@ class Visit:
             zones=zone_names(),
             demo_upstream=self.demo_upstream,
             form_token=self.form_token,
+            is_zone_chosen=is_chosen(self.question),
         )
 
     def subject(self) -> str:
