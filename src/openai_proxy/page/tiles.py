@@ -82,8 +82,9 @@ def facts(total: UsageTotal, asked: Asked) -> Sequence[Fact]:
 
     found = []
     if total.unpriced > total.open:
-        requests = plural(total.unpriced - total.open, "request has", "requests have")
-        text = f"{requests} no known price, and no part in the list cost."
+        requests = plural(total.unpriced, "request has", "requests have")
+        some = f"; {count(total.open)} of them did not end yet" if total.open else ""
+        text = f"{requests} no list cost, and no part in these sums{some}."
         found.append(Fact(text=text, badge="unpriced", href=link("unpriced")))
     if total.estimated:
         requests = plural(total.estimated, "request is", "requests are")
