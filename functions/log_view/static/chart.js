@@ -39,10 +39,11 @@ function read(table) {
 }
 
 // What uPlot draws: bars from the top of the stack down, so that each lies over the one that it is a part of.
+// Where nothing is yet, there is no bar: one of no height would paint its edge over the axis.
 function stacked(series, length) {
   const heights = new Array(length).fill(0);
   return series
-    .map(({ shown, values }) => values.map((value, at) => (heights[at] += shown ? value ?? 0 : 0)))
+    .map(({ shown, values }) => values.map((value, at) => (heights[at] += shown ? value ?? 0 : 0) || null))
     .reverse();
 }
 
