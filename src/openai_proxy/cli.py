@@ -12,7 +12,17 @@ from openai_proxy import __version__
 from openai_proxy.access.callers import AccessFileError
 from openai_proxy.access.events import MalformedAccessEventError
 from openai_proxy.access.toml_edits import EditError
-from openai_proxy.commands import access_files, access_keys, members, prices, serving, teams, undelivered, usage
+from openai_proxy.commands import (
+    access_files,
+    access_keys,
+    demo_data,
+    members,
+    prices,
+    serving,
+    teams,
+    undelivered,
+    usage,
+)
 from openai_proxy.commands.parsing import Arguments, Commands, common_options, complain
 from openai_proxy.local import LocalError
 from openai_proxy.page.periods import PeriodError
@@ -58,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="openai-proxy", description=__doc__, parents=[common_options()])
     commands = Commands(parser)
-    for subject in (serving, members, access_keys, teams, access_files, usage, prices, undelivered):
+    for subject in (serving, members, access_keys, teams, access_files, usage, prices, undelivered, demo_data):
         subject.add_to(commands)
     commands.add("version", _version, "Print the version")
     return parser

@@ -6,6 +6,12 @@ const HEIGHT = 280;
 const HUES = 8;
 const FONT = "12px -apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', 'Helvetica Neue', Arial, sans-serif";
 
+// What an axis may count by: whole numbers, and times that a clock has
+const STEPS = {
+  count: Array.from({ length: 15 }, (_, at) => [1, 2, 5].map((step) => step * 10 ** at)).flat(),
+  ms: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5],
+};
+
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const made = (tag, properties = {}, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
@@ -22,6 +28,7 @@ function read(table) {
   };
   return {
     labels: rows.map((row) => row.cells[0].textContent.trim()),
+    marks: rows.map((row) => row.cells[0].textContent.trim().replace(/^\w{3} (?=\d)/, "").replace(/(?<=\d \w{3}) \d{4}$/, "")),
     series: [...table.tHead.rows[0].cells].slice(1).map((head, index) => ({
       label: head.textContent.trim(),
       hue: (index % HUES) + 1,
@@ -32,10 +39,11 @@ function read(table) {
 }
 
 // What uPlot draws: bars from the top of the stack down, so that each lies over the one that it is a part of.
+// Where nothing is yet, there is no bar: one of no height would paint its edge over the axis.
 function stacked(series, length) {
   const heights = new Array(length).fill(0);
   return series
-    .map(({ shown, values }) => values.map((value, at) => (heights[at] += shown ? value ?? 0 : 0)))
+    .map(({ shown, values }) => values.map((value, at) => (heights[at] += shown ? value ?? 0 : 0) || null))
     .reverse();
 }
 
@@ -89,9 +97,9 @@ class Chart {
         y: { range: (_, __, top) => [0, top > 0 ? uPlot.rangeNum(0, top, { min: { pad: 0 }, max: { pad: 0.05 } })[1] : 1] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 28, gap: 8, splits: (plot) => this.marks(plot), values: (_, marks) => marks.map((at) => this.labels[at]) },
+        { ...axis, grid: { show: false }, size: 28, gap: 8, splits: (plot) => this.places(plot), values: (_, places) => places.map((at) => this.marks[at]) },
         { ...axis, grid: { stroke: () => css("--line"), width: 1 }, size: (plot, marks) => this.room(plot, marks), gap: 8, space: 48, values: (_, marks) => marks.map((mark) => short(this.kind, mark)),
-          incrs: this.kind === "count" ? [1, 2, 5].flatMap((_, i, n) => Array.from({ length: 14 }, (_, e) => n[i] * 10 ** e)).sort((a, b) => a - b) : undefined },
+          ...(this.kind in STEPS && { incrs: STEPS[this.kind] }) },
       ],
       series: [{}, ...this.drawn.map((one) => ({
         ...look,
@@ -112,9 +120,9 @@ class Chart {
   }
 
   // As many of the labels as fit side by side
-  marks(plot) {
+  places(plot) {
     plot.ctx.font = FONT;
-    const widest = Math.max(...this.labels.map((label) => plot.ctx.measureText(label).width)) + 20;
+    const widest = Math.max(...this.marks.map((mark) => plot.ctx.measureText(mark).width)) + 20;
     const step = Math.max(1, Math.ceil((widest * this.labels.length) / (plot.bbox.width / devicePixelRatio)));
     return this.labels.map((_, at) => at).filter((at) => at % step === Math.floor(step / 2) % step);
   }
