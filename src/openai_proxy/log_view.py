@@ -11,6 +11,8 @@ from openai_proxy.budgets import spend_messages
 from openai_proxy.budgets.book import REMEMBERED_SECONDS
 from openai_proxy.page.asked import asked_of
 from openai_proxy.page.exchange import Answer, Question, RefusedError, refusal, see_page
+from openai_proxy.page.google_sign_in import GoogleIdentity
+from openai_proxy.page.key_in_address import refuse_key_in_address
 from openai_proxy.page.periods import PeriodError
 from openai_proxy.page.readers import Readers
 from openai_proxy.page.request_page import request_answer
@@ -42,7 +44,8 @@ _UNREADABLE = (
 class LogView:
     """Answers every request to `/log`, and the proxy's questions; keeps nothing between two of them.
 
-    `token` is what the proxy shows for what only it may ask; None where the platform lets nobody else in.
+    `token` is what the proxy shows for what only it may ask; None where the platform lets nobody else in. `google`
+    checks who comes through Identity-Aware Proxy; None: nobody does.
     """
 
     def __init__(
@@ -51,12 +54,13 @@ class LogView:
         access: AccessSource,
         *,
         session_secret: str,
+        google: GoogleIdentity | None = None,
         token: str | None = None,
         demo_upstream: bool = False,
     ) -> None:
         self._ledger = ledger
         self._access = access
-        self._readers = Readers(access, session_secret)
+        self._readers = Readers(access, session_secret, google)
         self._authorization = None if token is None else f"Bearer {token}".encode()
         self._demo_upstream = demo_upstream
 
@@ -74,6 +78,7 @@ class LogView:
         return refusal(question, refused, demo_upstream=self._demo_upstream).guarded()
 
     def _route(self, question: Question, now: datetime) -> Answer:
+        refuse_key_in_address(question)
         path = question.path.rstrip("/")
         methods = _METHODS.get(path, _READ if path.startswith(f"{_REQUESTS}/") else None)
         if methods is None or (path == spend_messages.PATH and question.is_relayed):

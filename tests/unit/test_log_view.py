@@ -19,12 +19,14 @@ from openai_proxy.budgets.spend_messages import SpendRequest, answer_from_json
 from openai_proxy.keys import key_hash
 from openai_proxy.log_view import LogView
 from openai_proxy.page.exchange import Answer, Question
+from openai_proxy.page.readers import Readers
 from openai_proxy.page.views import UsagePage
 from openai_proxy.period import Period
 from openai_proxy.ports import NEWEST_FIRST, Order, Selection, SpendQuestion
 from openai_proxy.records import UsageRecord
 
 NOW = datetime.now(UTC)
+SECRET = "a made-up secret"
 BASE = "https://proxy.example.com"
 KEYS = {"ada": "sk-op-made-up-ada", "boss": "sk-op-made-up-boss", "eve": "sk-op-made-up-eve"}
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
@@ -64,7 +66,7 @@ def kept() -> MadeLedger:
 
 
 def view(ledger: MadeLedger | None = None, access: HeldAccess | None = None) -> LogView:
-    return LogView(ledger or kept(), access or HeldAccess(), session_secret="a made-up secret")
+    return LogView(ledger or kept(), access or HeldAccess(), session_secret=SECRET)
 
 
 def get(path: str = "/log", user: str | None = None, accept: str = "*/*", **query: str) -> Question:
@@ -72,8 +74,10 @@ def get(path: str = "/log", user: str | None = None, accept: str = "*/*", **quer
     return Question(method="GET", path=path, base_url=BASE, accept=accept, authorization=authorization, query=query)
 
 
-def post(path: str, **form: str) -> Question:
-    return Question(method="POST", path=path, base_url=BASE, accept=BROWSER, form=form, origin=BASE)
+def post(path: str, *, secret: str = SECRET, **form: str) -> Question:
+    """A form as our page sends it, from a browser that has its cookie."""
+    question = Question(method="POST", path=path, base_url=BASE, accept=BROWSER, origin=BASE, session="visitor.v")
+    return replace(question, form={"token": Readers(HeldAccess(), secret).form_token(question), **form})
 
 
 def cookie_of(answer: Answer) -> str:
@@ -189,14 +193,14 @@ def test_a_revoked_key_signs_its_browsers_out() -> None:
     answer = log_view.answer(replace(get(accept=BROWSER), session=session), NOW)
 
     assert (answer.status, answer.template, answer.context["code"]) == (401, "sign_in.html", "session_ended")
-    assert cookie_of(answer) == ""
+    assert cookie_of(answer).startswith("visitor.")
 
 
 def test_an_old_or_forged_cookie_signs_out() -> None:
     log_view = view()
     session = cookie_of(log_view.answer(post("/log/sign-in", key=KEYS["ada"]), NOW))
     forged = LogView(MadeLedger(), HeldAccess(), session_secret="another")
-    foreign = cookie_of(forged.answer(post("/log/sign-in", key=KEYS["boss"]), NOW))
+    foreign = cookie_of(forged.answer(post("/log/sign-in", secret="another", key=KEYS["boss"]), NOW))
 
     late = log_view.answer(replace(get(), session=session), datetime.now(UTC) + timedelta(hours=12))
 

@@ -204,7 +204,8 @@ def test_times_are_in_the_zone_that_the_reader_chose() -> None:
 
 def test_a_zone_is_kept_by_a_cookie_and_an_unknown_one_is_refused() -> None:
     def choose(zone: str, **more: Any) -> Answer:
-        return ask(MONTH, "/log/time-zone", method="POST", form={"zone": zone}, **more)
+        form = {"zone": zone, "token": listed(ask(MONTH)).frame.form_token}
+        return ask(MONTH, "/log/time-zone", method="POST", form=form, **more)
 
     chosen = choose("Europe/Berlin")
 
@@ -215,6 +216,7 @@ def test_a_zone_is_kept_by_a_cookie_and_an_unknown_one_is_refused() -> None:
     assert choose("Mars/Olympus").status == 400
     assert choose("UTC; Path=/").status == 400
     assert choose("UTC", fetch_site="cross-site").status == 403
+    assert ask(MONTH, "/log/time-zone", method="POST", form={"zone": "UTC"}).status == 403
 
 
 def test_a_page_knows_whether_a_zone_was_chosen() -> None:

@@ -6,15 +6,14 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
-from importlib import resources
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from string import Template
 from typing import Any
 
+from openai_proxy.adapters.sqlite_days import source
 from openai_proxy.adapters.sqlite_file import reading
+from openai_proxy.adapters.sqlite_queries import query, requests
 from openai_proxy.adapters.sqlite_selection import (
     bounds,
     column,
@@ -70,15 +69,15 @@ class SqliteLedger:
             present = columns(connection, _TABLE)
             if not present:
                 return
-            query = _query(
+            text = query(
                 "records",
                 columns=_list(present),
-                requests=_query("requests"),
+                requests=requests(),
                 of_selection=conditions(selection, present),
                 order=order_by(order),
             )
             page = {"most": -1 if limit is None else limit, "offset": offset}
-            yield from map(from_cells, connection.execute(query, values(selection) | page))
+            yield from map(from_cells, connection.execute(text, values(selection) | page))
 
     def record(self, event_id: str, period: Period) -> Row | None:
         """One final record, if the period has it.
@@ -90,8 +89,8 @@ class SqliteLedger:
             present = columns(connection, _TABLE)
             if not present:
                 return None
-            query = _query("record", columns=_list(present))
-            cells = connection.execute(query, bounds(period) | {"event_id": event_id}).fetchone()
+            text = query("record", columns=_list(present))
+            cells = connection.execute(text, bounds(period) | {"event_id": event_id}).fetchone()
         return None if cells is None else from_cells(cells)
 
     def revisions(self, event_id: str, period: Period) -> Sequence[Row]:
@@ -107,8 +106,8 @@ class SqliteLedger:
             for table in (_REPLACED, _TABLE):
                 present = columns(connection, table)
                 if present:
-                    query = _query("revisions", columns=_list(present), table=table)
-                    found += map(from_cells, connection.execute(query, bound))
+                    text = query("revisions", columns=_list(present), table=table)
+                    found += map(from_cells, connection.execute(text, bound))
         return found
 
     def totals(self, selection: Selection, *, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
@@ -122,15 +121,16 @@ class SqliteLedger:
             present = columns(connection, _TABLE)
             if not present:
                 return [] if by else [_total((), dict.fromkeys(SUMS, 0))]
-            query = _query(
+            summed, days = source(connection, selection, by)
+            text = query(
                 "totals",
                 groups=groups(by, present),
-                requests=_query("requests"),
+                source=summed,
                 of_selection=conditions(selection, present),
                 grouping=f"GROUP BY {keys} ORDER BY {keys}" if by else "",
             )
             connection.row_factory = sqlite3.Row
-            rows = connection.execute(query, values(selection) | group_values(by)).fetchall()
+            rows = connection.execute(text, values(selection) | group_values(by) | days).fetchall()
         return [_total(named(by, row), row) for row in rows]
 
     def latencies(self, selection: Selection, *, by: Sequence[GroupBy]) -> Sequence[Latency]:
@@ -143,14 +143,14 @@ class SqliteLedger:
             present = columns(connection, _TABLE)
             if not present:
                 return []
-            query = _query(
+            text = query(
                 "latencies",
                 groups=groups(by, present),
-                requests=_query("requests"),
+                requests=requests(),
                 of_selection=conditions(selection, present),
                 keys=", ".join(str(number + 1) for number in range(len(by) + 1)),
             )
-            rows = connection.execute(query, values(selection) | group_values(by))
+            rows = connection.execute(text, values(selection) | group_values(by))
             return [
                 _latency(named(by, group), [duration for *_, duration in found])
                 for group, found in groupby(rows, itemgetter(slice(len(by))))
@@ -166,7 +166,7 @@ class SqliteLedger:
             if not columns(connection, _TABLE):
                 return []
             connection.row_factory = sqlite3.Row
-            rows = connection.execute(_query("unpriced"), bounds(period)).fetchall()
+            rows = connection.execute(query("unpriced"), bounds(period)).fetchall()
         times = ("first_time", "last_time")
         return [UnpricedUsage(**{**row, **{name: time_of(row[name]) for name in times}}) for row in rows]
 
@@ -182,22 +182,22 @@ class SqliteLedger:
                 return Spend(amounts=(Decimal(0),) * len(questions), other_instances=0)
             later = {name: column(name, present) for name in ("reserved_cost", "instance_id")}
 
-            def one(query: str, since: datetime, **values: Cell) -> int:
+            def one(text: str, since: datetime, **values: Cell) -> int:
                 bound = {"since": microseconds(since), "instance_id": instance_id, **values}
-                (number,) = connection.execute(query, bound).fetchone()
+                (number,) = connection.execute(text, bound).fetchone()
                 return int(number)
 
             connection.execute("BEGIN")  # all of one moment
             amounts = [
                 one(
-                    _query("spend", of_scope=_OF_SCOPE[question.scope_kind], **later),
+                    query("spend", of_scope=_OF_SCOPE[question.scope_kind], **later),
                     question.since,
                     name=question.scope_name,
                     own_since=microseconds(question.own_since),
                 )
                 for question in questions
             ]
-            others = one(_query("instances", **later), active_since)
+            others = one(query("instances", **later), active_since)
         return Spend(amounts=tuple(map(amount_of, amounts)), other_instances=others)
 
     def check(self) -> None:
@@ -218,16 +218,6 @@ def _list(present: set[str]) -> str:
 # Questions
 
 _OF_SCOPE = {"user": "AND user_id = :name", "team": "AND team_id = :name", "organization": ""}
-
-
-@cache
-def _text_of(name: str) -> Template:
-    return Template(resources.files("openai_proxy").joinpath("queries", "sqlite", f"{name}.sql").read_text("utf-8"))
-
-
-def _query(name: str, **parts: str) -> str:
-    """A query of `queries/sqlite`; what is put in is fixed text of this module, every value is bound."""
-    return _text_of(name).substitute(parts)
 
 
 def _total(group: tuple[str | None, ...], row: sqlite3.Row | Mapping[str, int]) -> UsageTotal:

@@ -128,3 +128,4 @@ def _budget(text: str) -> dict[str, str] | None:
 
 name_of_secret = _checked(str, fields.secret_name)
 note = _checked(str, fields.note)
+email = _checked(str, fields.email)

@@ -11,7 +11,7 @@ from openai_proxy.access.fields import ROLES
 from openai_proxy.access.reading import USER
 from openai_proxy.commands.access_editing import current, edit, something
 from openai_proxy.commands.access_keys import add_key_options, issue_key
-from openai_proxy.commands.access_values import add_rules, add_unset, values
+from openai_proxy.commands.access_values import add_rules, add_unset, email, values
 from openai_proxy.commands.access_views import Object, policy_object, policy_rows, user_object, user_row
 from openai_proxy.commands.parsing import Arguments, Commands, print_json
 from openai_proxy.commands.places import data_folder
@@ -29,6 +29,7 @@ def add_to(commands: Commands) -> None:
         command.add_argument("name")
         command.add_argument("--team")
         command.add_argument("--role", choices=ROLES, help="a lead sees their team's usage, an admin everybody's")
+        command.add_argument("--email", type=email, metavar="ADDRESS", help="by which Google's sign-in knows them")
         for option, text in (
             ("--allow-user-name", "accept the plain name in place of a key"),
             ("--may-name-users", "a trusted application: it may say on whose behalf it calls"),

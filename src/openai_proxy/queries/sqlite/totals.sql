@@ -10,6 +10,6 @@ SELECT ${groups}
   coalesce(sum(requests * estimated), 0) AS estimated,
   coalesce(sum(requests * (status = 'open')), 0) AS open,
   coalesce(sum(requests * (status = 'error')), 0) AS errors
-FROM (${requests})
-WHERE event_time >= :since AND event_time < :until ${of_selection}
+FROM (${source})
+WHERE TRUE ${of_selection}
 ${grouping}
