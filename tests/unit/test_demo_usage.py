@@ -221,6 +221,7 @@ def test_the_keys_in_the_ledger_are_those_of_the_access_file(run: Run, folder: P
     used = {(row["user_id"], row["key_id"]) for row in run("usage", "--json").json}
 
     assert used <= held
+    assert len(held) == sum(len(person.keys) for person in PEOPLE)
     assert key_id("ivo", 2) in {name for _, name in used}
 
 
