@@ -96,7 +96,7 @@ def pages(folder: Path) -> dict[str, float]:
 def questions(ledger: SqliteLedger) -> dict[str, float]:
     """What the ledger alone takes, for 30 days and for a year."""
     tomorrow = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    took = {}
+    took: dict[str, float] = {}
     for period, span in (("30 days", timedelta(days=30)), ("a year", timedelta(days=_DAYS))):
         everybody = Selection(period=Period(tomorrow - span, tomorrow))
         before = Selection(period=Period(tomorrow - 2 * span, tomorrow - span))

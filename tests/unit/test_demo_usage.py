@@ -22,6 +22,7 @@ from openai_proxy.local.demo_usage_people import MARK, PEOPLE, TEAM_BUDGETS, key
 from openai_proxy.local.demo_usage_times import Story
 from openai_proxy.page.periods import BEGINNING
 from openai_proxy.period import Period
+from openai_proxy.ports import Selection
 from openai_proxy.pricing.priced import priced
 from openai_proxy.records import UsageRecord
 
@@ -55,7 +56,7 @@ def test_there_are_as_many_requests_as_are_asked_for_in_the_order_of_time(year: 
 
 def test_the_same_story_makes_the_same_rows_of_the_ledger_and_another_seed_others() -> None:
     ledgers = [MadeLedger(list(records(story(made=500, seed=seed)))) for seed in (7, 7, 8)]
-    first, again, other = (list(one.records(ALL, user_id=None, limit=None)) for one in ledgers)
+    first, again, other = (list(one.records(Selection(period=ALL), limit=None)) for one in ledgers)
 
     assert len(first) == 500
     assert again == first

@@ -160,11 +160,11 @@ def test_one_request_is_shown_with_the_source_of_each_number() -> None:
     assert isinstance(page, RequestPage)
     assert page.units is not None
     assert [[cell.text for cell in row] for row in page.units.rows] == [
-        ["input tokens", "1,000", "1,000", "$2.00", "$0.0020", "2025-04-14", "reported"],
-        ["cache read tokens", "200", "0", "–", "$0.00", "2025-04-14", "reported"],  # noqa: RUF001 - a dash is meant
-        ["output tokens", "100", "100", "$8.00", "$0.00080", "2025-04-14", "reported"],
+        ["input tokens", "1,000", "1,000", "$2.00", "$0.0020", "gpt-4.1", "reported"],
+        ["cache read tokens", "200", "0", "–", "$0.00", "gpt-4.1", "reported"],  # noqa: RUF001 - a dash is meant
+        ["output tokens", "100", "100", "$8.00", "$0.00080", "gpt-4.1", "reported"],
     ]
-    assert page.units.rows[0][3].note == "for 1,000,000"
+    assert (page.units.rows[0][3].note, page.units.rows[0][5].note) == ("for 1,000,000", "since 2025-04-14")
     assert page.units.foot[4].text == "$0.0028"
     assert page.revisions is None
 

@@ -53,12 +53,13 @@ def percent(share: float, *, badge: str | None = None) -> Cell:
     )
 
 
-def moment(time: datetime | None, zone: tzinfo, *, href: str | None = None) -> Cell:
-    """A time, in the reader's zone."""
+def moment(time: datetime | None, zone: tzinfo, *, now: datetime | None = None, href: str | None = None) -> Cell:
+    """A time, in the reader's zone; with `now`, without its year where that is the present one."""
     if time is None:
         return Cell(text=NOTHING, href=href)
     local = time.astimezone(zone)
-    return Cell(text=f"{local.day} {local:%b %Y %H:%M:%S}", time=local, exact=text.iso(time), href=href)
+    year = "" if now is not None and local.year == now.astimezone(zone).year else f" {local.year}"
+    return Cell(text=f"{local.day} {local:%b}{year} {local:%H:%M:%S}", time=local, exact=text.iso(time), href=href)
 
 
 def status(record: Mapping[str, Any]) -> Cell:

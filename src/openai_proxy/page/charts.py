@@ -207,7 +207,8 @@ def _summary(visit: Visit, drawn: Drawn, series: Sequence[Series], buckets: Sequ
         return f"{begin}. The highest is {_cell(kind, highest).text} ({label})."
     sums = {one: sum((found.values.get(one.key, Decimal(0)) for found in series), Decimal(0)) for one in buckets}
     whole, top = sum(sums.values(), Decimal(0)), max(buckets, key=lambda one: sums[one])
-    most = f"most in {top.label(visit.zone)} ({_cell(kind, sums[top]).text})"
+    when = {"hour": "at", "day": "on", "month": "in"}[top.unit]
+    most = f"most {when} {top.label(visit.zone)} ({_cell(kind, sums[top]).text})"
     text = f"{begin}: {_cell(kind, whole).text} in all, {most}."
     largest = max(series, key=lambda one: one.total)
     return text if len(series) == 1 else f"{text} {largest.label} has most of it, {_cell(kind, largest.total).text}."

@@ -156,21 +156,22 @@ def _answer(record: Row) -> Known:
 def _units(record: Row) -> Table | None:
     if not record["units"]:
         return None
-    heads = ("Unit", "Quantity", "Charged", "Price", "List cost", "Price holds since", "Source")
+    heads = ("Unit", "Quantity", "Charged", "Price", "List cost", "Price entry", "Source")
     total = record["list_cost"]
     return Table(
         name="units",
         title="Cost line by line",
         columns=[Column(label=head, is_number=head in {"Quantity", "Charged", "Price", "List cost"}) for head in heads],
-        rows=[_unit(unit) for unit in record["units"]],
+        rows=[_unit(unit, record["price_version"]) for unit in record["units"]],
         foot=[Cell(text="Sum"), *[Cell(text="")] * 3, cells.usd(total), *[Cell(text="")] * 2],
         note="What is charged with its whole, as reasoning tokens are with the output, has no price of its own.",
     )
 
 
-def _unit(unit: Row) -> Sequence[Cell]:
-    price, block, entry = unit["list_unit_price"], unit["pricing_block_size"], unit["sku_price_id"]
-    _, _, since = (entry or "").rpartition(_DATED)
+def _unit(unit: Row, price_version: str | None) -> Sequence[Cell]:
+    """One line; a price that has no day of its own is as old as the table that it stands in."""
+    price, block = unit["list_unit_price"], unit["pricing_block_size"]
+    entry, _, since = (unit["sku_price_id"] or "").partition(_DATED)
     priced = Cell(text=cells.NOTHING) if price is None else cells.usd(price, note=f"for {block or 1:,}")
     return [
         Cell(text=str(unit["unit"]).replace("_", " ")),
@@ -178,7 +179,7 @@ def _unit(unit: Row) -> Sequence[Cell]:
         _quantity(unit["charged_quantity"]),
         priced,
         cells.usd(unit["list_cost"]),
-        cells.words(since or None, note=entry),
+        cells.words(entry, note=f"since {since}" if since else price_version),
         source_of(unit),
     ]
 

@@ -83,7 +83,7 @@ def _row(visit: Visit, record: Mapping[str, Any], *, with_user: bool) -> Sequenc
     )
     tags = record["tags"] or {}
     return [
-        cells.moment(record["event_time"], visit.zone, href=href_of(record)),
+        cells.moment(record["event_time"], visit.zone, now=visit.now, href=href_of(record)),
         *([user] if with_user else []),
         cells.words(model_of(record)),
         cells.words(record["operation_name"]),

@@ -83,8 +83,12 @@ def facts(total: UsageTotal, asked: Asked) -> Sequence[Fact]:
     found = []
     if total.unpriced > total.open:
         requests = plural(total.unpriced, "request has", "requests have")
-        some = f"; {count(total.open)} of them did not end yet" if total.open else ""
-        text = f"{requests} no list cost, and no part in these sums{some}."
+        some = (
+            f"; {count(total.open)} of them {'has' if total.open == 1 else 'have'} not ended yet" if total.open else ""
+        )
+        text = (
+            f"{requests} no known price, and the list cost is without {'it' if total.unpriced == 1 else 'them'}{some}."
+        )
         found.append(Fact(text=text, badge="unpriced", href=link("unpriced")))
     if total.estimated:
         requests = plural(total.estimated, "request is", "requests are")
@@ -92,7 +96,7 @@ def facts(total: UsageTotal, asked: Asked) -> Sequence[Fact]:
         found.append(Fact(text=text, badge="estimated", href=link("estimated")))
     if total.open:
         requests = plural(total.open, "request has", "requests have")
-        text = f"{requests} not ended yet; what that used is not known, and is not in these numbers."
+        text = f"{requests} not ended yet; what {'it uses' if total.open == 1 else 'they use'} is not in these numbers."
         found.append(Fact(text=text, badge="open", href=link("open")))
     if total.errors:
         text = f"{plural(total.errors, 'request', 'requests')} went wrong."
