@@ -78,6 +78,20 @@ SINK_SECONDS = 0.3  # a push that waits for its group's write (at most 0.2 s) an
 SINK_CONCURRENCY = 40  # terraform/variables.tf
 STARTED_BYTES, FINISHED_BYTES = 260, 1_110  # logical bytes of a row, as docs/reporting.md counts them
 ROW_BYTES = (STARTED_BYTES + FINISHED_BYTES) // 2
+# What a question of the page reads of a finished and of a started row, in bytes: of the columns that it names, and of
+# those by which usage() picks the final row. tests/unit/test_reporting_page.py counts them
+QUESTIONS = {
+    "sums by day and model": (197, 116),
+    "sums of the period before": (162, 104),
+    "sums by user": (176, 118),
+    "sums by team": (172, 114),
+    "sums by key": (176, 118),
+    "sums by operation": (168, 110),
+    "latencies by day": (111, 94),
+    "a list of requests": (1_107, 262),
+}
+LEAST_BYTES = 10_000_000  # a query is billed as reading at least so much
+YEARLY = MILLION  # requests of the team whose views are counted
 LOG_BYTES = 1_000  # the platform's line for a request; the proxy writes none of its own when all is well
 IMAGE_GB = 0.2  # one function's image, compressed
 VERSIONS = 5  # three first versions, OpenAI's key, the access file
@@ -143,6 +157,17 @@ def ledger(millions: int) -> tuple[float, float]:
     return 12 * monthly, monthly * (3 * price("bigquery_active") + 9 * price("bigquery_long"))
 
 
+def views(yearly: int) -> list[tuple[str, ...]]:
+    """MB that each question reads for views of 1, 7 and 30 days, and what a thousand of the longest cost."""
+    rows = []
+    for name, (finished, started) in QUESTIONS.items():
+        read = [(finished + started) * yearly * days / 365 for days in (1, 7, 30)]
+        dollars = 1_000 * max(read[-1], LEAST_BYTES) / 2**40 * price("bigquery_query")
+        cells = [f"{one / 1e6:,.1f}" if one < LEAST_BYTES else f"**{one / 1e6:,.1f}**" for one in read]
+        rows.append((name, f"{finished + started}", *cells, money(dollars)))
+    return rows
+
+
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A Markdown table; all columns but the first to the right."""
     rule = ("---", *("---:" for _ in head[1:]))
@@ -174,6 +199,9 @@ def page() -> str:
         for one in PRICES.values()
     ]
     assumed = sum(one.source == "assumption" for one in PRICES.values())
+    head_of_views = ("MB that a question reads", "bytes a request", "1 day", "7 days", "30 days", "1,000 of 30 days")
+    least = LEAST_BYTES // MILLION
+    views_free = 2**40 * 365 // (sum(map(sum, QUESTIONS.values())) * YEARLY * 30)
     steady_always = HOURS * 3600 * (CPU * price("run_cpu_always") + MEMORY_GIB * price("run_memory_always"))
     steady = HOURS * 3600 * (CPU * price("run_cpu") + MEMORY_GIB * price("run_memory"))
     return f"""# What it costs to own
@@ -210,8 +238,7 @@ Assumed:
 - One line of {LOG_BYTES:,} bytes in the platform's log for each request and each push.
 - To the internet go the request to OpenAI and the answer to the client: {CALLS[0].sent_bytes:,} bytes for a unary call,
   {CALLS[1].sent_bytes:,} for a stream (50 chunks/s of 300 bytes).
-- Nobody looks at the page: a view reads its period's partitions, at {money(price("bigquery_query"))} a TiB after the
-  first one each month.
+- Nobody looks at the page: what that costs stands below.
 - Nobody has a budget: docs/budgets.md says what its questions cost.
 
 ## The ledger
@@ -219,6 +246,19 @@ Assumed:
 {table(("requests a month", "after a year", "a month of storage then"), grown)}
 
 {EVENTS} rows a request of {ROW_BYTES} logical bytes; partitions older than 90 days cost half. 10 GiB are free.
+
+## A view of the page
+
+{table(head_of_views, views(YEARLY))}
+
+For {YEARLY:,} requests a year. A question reads the partitions of its period, and in them the columns that it names and
+those by which one final row a request is picked (docs/adr/0007-bigquery-append-and-pick.md). BigQuery bills
+{least} MB for less than that, and what is more stands in bold: of 30 days that is every question, since the ids and
+times that pick the final rows are more by themselves. A filter by a column that is not summed up adds that column.
+
+A list has all that is known of each request, whichever page of it is asked for; one request in detail reads a single
+day. The first TiB of a month is free: {views_free:,} views of 30 days with all of these questions. `MAX_QUERY_BYTES`
+is a limit for each question.
 
 ## Beside LiteLLM
 

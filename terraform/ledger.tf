@@ -15,7 +15,7 @@ locals {
       access_events = "${local.ledger}.${google_bigquery_table.access_events.table_id}"
     })), ";")
   }
-  # The other files are what log_view asks, with parameters, which a view cannot have.
+  # The other files are what log_view asks, with parameters, which a view cannot have; it fills in their $names itself.
   views = { for name, query in local.queries : name => query if startswith(query, "-- View:") }
 }
 

@@ -40,9 +40,10 @@ resource "google_cloudfunctions2_function" "log_view" {
 
     environment_variables = merge(local.environment, {
       ACCESS_FILE     = local.access_file
+      FORWARDED_HOPS  = "2"                                          # the proxy says from where a reader calls, the platform from where the proxy does
       THREADS         = tostring(var.functions.log_view.concurrency) # gunicorn's default, 4 a CPU, would cap it
       USAGE_STORE_URL = local.usage_store_url
-    })
+    }, local.iap_audience)
 
     secret_environment_variables {
       key        = "SESSION_SECRET"

@@ -8,6 +8,14 @@ output "openai_base_url" {
   value       = "${google_cloudfunctions2_function.proxy.service_config[0].uri}/v1"
 }
 
+output "google_sign_in" {
+  description = "The page by Google's sign-in, and the address that its domain's A record must name; null where there is none."
+  value = one([for key, address in google_compute_global_address.main : {
+    log_url = "https://${local.google_sign_in[key].domain}/log"
+    address = address.address
+  }])
+}
+
 output "log_url" {
   description = "The page with everybody's usage."
   value       = "${google_cloudfunctions2_function.proxy.service_config[0].uri}/log"

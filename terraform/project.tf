@@ -1,7 +1,7 @@
 # The project's services, and the account that builds the functions.
 
 resource "google_project_service" "api" {
-  for_each = toset([
+  for_each = toset(concat([
     "artifactregistry.googleapis.com",
     "bigquery.googleapis.com",
     "cloudbuild.googleapis.com",
@@ -13,7 +13,7 @@ resource "google_project_service" "api" {
     "run.googleapis.com",
     "secretmanager.googleapis.com",
     "storage.googleapis.com",
-  ])
+  ], var.google_sign_in == null ? [] : ["compute.googleapis.com", "iap.googleapis.com"]))
   project            = var.project
   service            = each.key
   disable_on_destroy = false # something else in the project may need it

@@ -55,6 +55,7 @@ resource "google_cloudfunctions2_function" "proxy" {
       BUDGET_INSTANCES        = tostring(var.functions.proxy.max_instances)
       BUDGET_PIPELINE_SECONDS = local.budget_pipeline_seconds
       BUDGET_REFRESH_SECONDS  = local.budget_refresh_seconds
+      FORWARDED_HOPS          = "1"                                                            # the platform says whom it was called by
       LOG_VIEW_AUDIENCE       = google_cloudfunctions2_function.log_view.service_config[0].uri # of the identity token
       LOG_VIEW_URL            = google_cloudfunctions2_function.log_view.service_config[0].uri
       OPENAI_API_KEY_FILE     = local.openai_key_file

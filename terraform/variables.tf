@@ -46,6 +46,25 @@ variable "public" {
   default     = true
 }
 
+variable "google_sign_in" {
+  description = "Google's sign-in for /log, by Identity-Aware Proxy on a load balancer, which is billed while idle: the domain that will lead to it, and who may come in (user:, group:, domain:). null: keys only."
+  type = object({
+    domain  = string
+    members = set(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.google_sign_in == null || can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,63}$", var.google_sign_in.domain))
+    error_message = "google_sign_in.domain must be a domain name in small letters, as usage.example.com."
+  }
+
+  validation {
+    condition     = var.google_sign_in == null || try(length(var.google_sign_in.members) > 0 && alltrue([for member in var.google_sign_in.members : can(regex("^(user|group|domain):[^[:space:]]+$", member))]), false)
+    error_message = "google_sign_in.members must be user:, group: or domain: and an address or a domain, at least one. allUsers would take the sign-in away."
+  }
+}
+
 variable "openai_base_url" {
   description = "Where requests are forwarded to, as in the SDK; null is OpenAI."
   type        = string

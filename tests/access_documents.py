@@ -30,6 +30,7 @@ GOOD: Mapping[str, Any] = {
     "upstream_key": ["research", "0_a-b"],
     "team": NAMES,
     "role": list(ROLES),
+    "email": ["ada@example.com", "Ada.L+x@sub.example.com", "a" * 64 + "@b"],
     "revoked": [True, False],
     "allow_user_name": [True, False],
     "may_name_users": [True, False],
@@ -46,6 +47,7 @@ BAD: Mapping[str, Any] = {
     "upstream_key": ["Research", "../x", "a b"],
     "team": BAD_NAMES,
     "role": ["boss", "Admin"],
+    "email": ["ada", "@example.com", "ada@", "a b@c.d", "a@b@c", "ü@example.com", "a" * 65 + "@b", "a@b_c"],
     "id": BAD_NAMES,
     "sha256": ["0" * 63, "0" * 65, "G" * 64, "A" * 64, 0],
     "created_time": ["2026-05-01", "2026-05-01T12:00:00", "never"],
@@ -76,6 +78,8 @@ def value(name: str) -> st.SearchStrategy[Any]:
         return budgets()
     if name == "sha256":  # each another, since a key has one holder
         return mostly(st.builds(lambda: f"{next(COUNTER):064x}"), BAD["sha256"])
+    if name == "email":  # each another, since an address has one owner
+        return mostly(st.builds(lambda: f"ada{next(COUNTER)}@example.com"), BAD["email"])
     if name == "keys":
         return mostly(st.lists(table(KEY, required=("id", "sha256", "created_time")), max_size=2), [])
     return mostly(st.sampled_from(GOOD[name]), BAD.get(name, []))

@@ -1,26 +1,38 @@
-"""A headless Chromium that opens one address in an empty profile: a picture of it, or its page and what it logged."""
+"""The Chromium that is on PATH, driven by Playwright: what a person sees, and what the browser complains of."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-import subprocess
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-_FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
-)
-_SECONDS = 60
+_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One tab of a fresh profile; `complaints` are errors and warnings of its console, refused loads among them."""
+
+    page: Page
+    root: str
+    complaints: list[str] = field(default_factory=list)
+
+    def go(self, path: str) -> None:
+        """Open one address of the site, all of it."""
+        self.page.goto(self.root + path, wait_until="networkidle")
+
+    def sign_in(self, key: str) -> None:
+        """Type the key, as a person does."""
+        self.go("/log")
+        self.page.get_by_label("Key").fill(key)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("button", name="Sign out").wait_for()
+        self.complaints.clear()  # Chromium complains of the 401 that the form to sign in comes with
 
 
 def find() -> str | None:
@@ -28,24 +40,50 @@ def find() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-def run(program: str, address: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Open one address and end."""
-    with tempfile.TemporaryDirectory(prefix="openai-proxy-chromium-", ignore_cleanup_errors=True) as profile:
-        return subprocess.run(
-            [program, *_FLAGS, f"--user-data-dir={profile}", *flags, address],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-        )
+@contextlib.contextmanager
+def running(program: str) -> Iterator[Browser]:
+    """A headless browser, until the block ends."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
-def screenshot(program: str, address: str, out: Path, *, width: int, height: int, dark: bool = False) -> None:
-    """Save a PNG of what a window of this many CSS pixels shows; Chromium's own least width is 500."""
-    scheme = [f"--blink-settings=preferredColorScheme={0 if dark else 1}"]
-    run(program, address, f"--window-size={width},{height}", f"--screenshot={out}", *scheme)
+@contextlib.contextmanager
+def opened(
+    browser: Browser,
+    root: str,
+    *,
+    key: str | None = None,
+    width: int = 1440,
+    height: int = 900,
+    scheme: Literal["dark", "light"] = "light",
+    scripts: bool = True,
+    locale: str = "en-GB",
+    zone: str = "UTC",
+) -> Iterator[Opened]:
+    """A tab of its own, signed in where a key is given; sizes in CSS pixels."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        java_script_enabled=scripts,
+        locale=locale,
+        timezone_id=zone,
+        reduced_motion="reduce",
+    )
+    try:
+        one = Opened(context.new_page(), root)
+        one.page.on("console", lambda message: _listen(one, message))
+        one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
+        if key is not None:
+            one.sign_in(key)
+        yield one
+    finally:
+        context.close()
 
 
-def console(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """What the page's console said: errors, refused loads, scripts that ran."""
-    return [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+def _listen(one: Opened, message: ConsoleMessage) -> None:
+    if message.type in {"error", "warning"}:
+        one.complaints.append(message.text)

@@ -193,7 +193,7 @@ class CloudLedger:
         self.client.create_table(bigquery.Table(f"{PROJECT}.{self.dataset}.access_events", schema=changes))
         names = {"table": self.table, "usage": f"{PROJECT}.{self.dataset}.usage"}
         names["access_events"] = f"{PROJECT}.{self.dataset}.access_events"
-        queries = {file.stem: Template(file.read_text()).substitute(names) for file in QUERIES.glob("*.sql")}
+        queries = {file.stem: Template(file.read_text()).safe_substitute(names) for file in QUERIES.glob("*.sql")}
         bounds = "since TIMESTAMP, until TIMESTAMP"
         self.query(f"CREATE TABLE FUNCTION `{names['usage']}`({bounds}) AS ({queries['usage']})")
         for name, text in queries.items():

@@ -47,6 +47,7 @@ class PageServing:
             if user != without:
                 text += (
                     f'[users."{user}"]\nrole = "{"admin" if user == admin else "member"}"\n'
+                    f'email = "{user}@example.com"\n'
                     f'[[users."{user}".keys]]\nid = "key_{user}"\nsha256 = "{key_hash(key)}"\n'
                     "created_time = 2026-01-01T00:00:00Z\n"
                 )
@@ -54,8 +55,10 @@ class PageServing:
 
 
 @contextlib.contextmanager
-def page_serving(records: Iterable[UsageRecord], users: Iterable[str], *, demo: bool = False) -> Iterator[PageServing]:
-    """Start log_view over these records; the first user is an admin."""
+def page_serving(
+    records: Iterable[UsageRecord], users: Iterable[str], *, demo: bool = False, **further: str
+) -> Iterator[PageServing]:
+    """Start log_view over these records, with further settings; the first user is an admin."""
     with tempfile.TemporaryDirectory(prefix="openai-proxy-page-") as name:
         port = free_port()
         one = PageServing(f"http://127.0.0.1:{port}", Path(name), {user: new_key() for user in users})
@@ -68,6 +71,8 @@ def page_serving(records: Iterable[UsageRecord], users: Iterable[str], *, demo: 
             "USAGE_STORE_URL": f"sqlite:///{one.ledger_file}",
             "SESSION_SECRET": "a made-up secret of the tests",
             "DEMO_UPSTREAM": str(demo).lower(),
+            "FORWARDED_HOPS": "1",  # as serve does: the proxy says from where a reader calls
+            **further,
         }
         command = [
             str(Path(sys.executable).with_name("functions-framework")),

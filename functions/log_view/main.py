@@ -17,10 +17,14 @@ from openai_proxy import bootstrap
 from openai_proxy.log_view import LogView
 from openai_proxy.page import text as page_text
 from openai_proxy.page.exchange import Question
-from openai_proxy.page.sessions import COOKIE
+from openai_proxy.page.google_sign_in import ASSERTION
+from openai_proxy.page.sessions import cookie_name
+from openai_proxy.page.zones import COOKIE as ZONE_COOKIE
 from openai_proxy.structured_log import about
+from openai_proxy.wire.client_address import client_address
 
-_STATIC = {path.name: path.read_bytes() for path in Path(__file__).with_name("static").iterdir()}
+_FOLDER = Path(__file__).with_name("static")
+_STATIC = {path.relative_to(_FOLDER).as_posix(): path.read_bytes() for path in _FOLDER.rglob("*") if path.is_file()}
 _STATIC_URL = "/log/static/"
 
 
@@ -48,6 +52,11 @@ def _project() -> str | None:
 
 
 @cache
+def _forwarded_hops() -> int:
+    return bootstrap.forwarded_hops(os.environ)
+
+
+@cache
 def _log_view() -> LogView:
     """The read side of this worker, made after the fork."""
     return bootstrap.log_view(os.environ)
@@ -65,15 +74,19 @@ def _question(request: flask.Request) -> Question:
         json=request.get_json(silent=True),
         accept=headers.get("Accept", ""),
         authorization=headers.get("Authorization"),
-        session=request.cookies.get(COOKIE),
+        session=request.cookies.get(cookie_name(secure=scheme == "https")),
+        time_zone=request.cookies.get(ZONE_COOKIE),
+        if_none_match=headers.get("If-None-Match"),
         origin=headers.get("Origin"),
         fetch_site=headers.get("Sec-Fetch-Site"),
+        assertion=headers.get(ASSERTION),
+        client_address=client_address(headers.get("X-Forwarded-For", ""), request.remote_addr or "", _forwarded_hops()),
         is_relayed="X-Forwarded-Host" in headers,
     )
 
 
 def _static(request: flask.Request) -> flask.Response:
-    """One of the files beside this one, looked up by name only, so that no path leads elsewhere."""
+    """One of the files beside this one, looked up by its whole name only, so that no path leads elsewhere."""
     content = _STATIC.get(request.path.removeprefix(_STATIC_URL))
     if content is None or request.method not in {"GET", "HEAD"}:
         return flask.Response(status=404)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from openai_proxy.access.callers import AccessSource
     from openai_proxy.limits.rate_limits import RateLimits
     from openai_proxy.log_view import LogView
+    from openai_proxy.page.google_sign_in import GoogleIdentity
     from openai_proxy.proxy import Proxy
     from openai_proxy.usage_sink import UsageSink
 
@@ -82,9 +83,24 @@ def log_view(environ: Mapping[str, str]) -> LogView:
         usage_ledger(settings),
         access_source(settings),
         session_secret=settings.require("session_secret"),
+        google=google_identity(settings),
         token=settings.log_view_token,
         demo_upstream=settings.demo_upstream,
     )
+
+
+def google_identity(settings: Settings) -> GoogleIdentity | None:
+    """Who checks what Identity-Aware Proxy says; nobody where it is not in front."""
+    if not settings.iap_audience:
+        return None
+    from openai_proxy.adapters.iap_identity import IapIdentity
+
+    return IapIdentity(settings.iap_audience, settings.iap_keys_url)
+
+
+def forwarded_hops(environ: Mapping[str, str]) -> int:
+    """How many servers in front say in `X-Forwarded-For` whom they were called by."""
+    return Settings.from_environ(environ).forwarded_hops
 
 
 def access_source(settings: Settings) -> AccessSource:

@@ -128,7 +128,7 @@ Status = Literal["ok", "error", "open", "unpriced", "estimated"]
 """How a request ended, or what is not known of it.
 
 `open` has not ended; of the others, `error` has an `error_type` or a status from 400, and `ok` has neither. `unpriced`
-and `estimated` say what is so beside: an error may be either.
+and `estimated` say what is so beside: an error may be either, and an open one is unpriced.
 """
 
 
@@ -157,9 +157,16 @@ class Order:
     is_descending: bool = True
 
 
+NEWEST_FIRST = Order()
+"""How records are listed where nothing else is asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """How long requests took that ended well (`duration_ms`), in one group: the median, and what 95 % stayed below."""
+    """How long requests took that ended well (`duration_ms`), in one group: what 50 % of them and 95 % did not exceed.
+
+    `requests` counts those whose duration is known.
+    """
 
     group: tuple[str | None, ...]
     requests: int
@@ -174,8 +181,11 @@ class TagValues:
     name: str
 
 
-GroupBy = Literal["user", "team", "key", "model", "operation", "day", "end_user"] | TagValues
-"""What to sum by; one tag at a time."""
+GroupBy = Literal["user", "team", "key", "model", "operation", "status", "hour", "day", "month", "end_user"] | TagValues
+"""What to sum by; one tag at a time.
+
+`hour`, `day` and `month` are UTC, as 2026-11-23T14, 2026-11-23 and 2026-11; `status` is ok, error or open.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,19 +254,20 @@ class UsageLedger(Protocol):
     """Reads the ledger: one final record a request, whatever was delivered twice or late."""
 
     def records(
-        self, period: Period, *, user_id: str | None, limit: int | None, tag: Tag | None = None
+        self, selection: Selection, *, limit: int | None, offset: int = 0, order: Order = NEWEST_FIRST
     ) -> Iterator[Mapping[str, Any]]:
-        """Final records of the period by `event_time`, newest first, as column name -> value (`UsageRecord.row`).
+        """Final records, as column name -> value (`UsageRecord.row`), without the first `offset` ones."""
 
-        With `user_id` only theirs, with `tag` only those that bear it.
-        """
+    def record(self, event_id: str, period: Period) -> Mapping[str, Any] | None:
+        """One final record; None where the period has no such `event_time`. As with `revisions`, shorter is faster."""
 
-    def totals(
-        self, period: Period, *, user_id: str | None, by: Sequence[GroupBy], tag: Tag | None = None
-    ) -> Sequence[UsageTotal]:
-        """Sums of these by the groups named, ordered by them; `day` is the UTC day as YYYY-MM-DD. No group: one total.
+    def totals(self, selection: Selection, *, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
+        """Sums by the groups named, ordered by them; what is not known comes first. No group: one total."""
 
-        What is not known comes first.
+    def latencies(self, selection: Selection, *, by: Sequence[GroupBy]) -> Sequence[Latency]:
+        """How long what ended well took, by the groups named and ordered as `totals`; a group without any is left out.
+
+        No group: one, where there is any.
         """
 
     def unpriced(self, period: Period) -> Sequence[UnpricedUsage]:

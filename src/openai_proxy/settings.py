@@ -38,6 +38,9 @@ class Settings:
     log_view_token: str | None = None
     gce_metadata_host: str = "metadata.google.internal"
     session_secret: str | None = None
+    forwarded_hops: int = 0
+    iap_audience: str | None = None
+    iap_keys_url: str = "https://www.gstatic.com/iap/verify/public_key"
     demo_upstream: bool = False
     rate_limit_url: str | None = None
     upstream_connect_seconds: float = 10.0

@@ -87,3 +87,38 @@ run "access_file_in_a_bucket" {
     error_message = "log_view still mounts the secret"
   }
 }
+
+run "google_sign_in" {
+  command = plan
+
+  variables {
+    google_sign_in = { domain = "usage.example.com", members = ["domain:example.com"] }
+  }
+
+  assert {
+    condition     = google_compute_backend_service.page["this"].iap[0].enabled && length(google_compute_backend_service.api["this"].iap) == 0
+    error_message = "SDKs would have to sign in with Google, or readers would not"
+  }
+  assert {
+    condition     = one(google_compute_url_map.main["this"].path_matcher[0].path_rule).paths == toset(["/log", "/log/*"])
+    error_message = "something else than the page asks for Google's sign-in"
+  }
+  assert {
+    condition     = length(google_cloud_run_service_iam_member.iap_calls_proxy) == 0
+    error_message = "Identity-Aware Proxy has a right that it does not need"
+  }
+}
+
+run "google_sign_in_for_a_private_proxy" {
+  command = plan
+
+  variables {
+    public         = false
+    google_sign_in = { domain = "usage.example.com", members = ["group:finance@example.com"] }
+  }
+
+  assert {
+    condition     = google_cloud_run_service_iam_member.iap_calls_proxy["this"].member == "serviceAccount:service-123456789012@gcp-sa-iap.iam.gserviceaccount.com"
+    error_message = "Identity-Aware Proxy cannot call the proxy"
+  }
+}

@@ -12,6 +12,7 @@ run "wrong_1" {
   command = plan
 
   variables {
+    google_sign_in         = { domain = "Usage.example.com", members = ["domain:example.com"] }
     project                = "Acme Team"
     alert_email            = "ops"
     region                 = "us-central1-a"
@@ -24,13 +25,14 @@ run "wrong_1" {
     labels                 = { Team = "a" }
   }
 
-  expect_failures = [var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.upstream_keys, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
+  expect_failures = [var.google_sign_in, var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.upstream_keys, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
 }
 
 run "wrong_2" {
   command = plan
 
   variables {
+    google_sign_in         = { domain = "usage", members = ["allUsers"] }
     project                = "123456789012"
     alert_email            = "ops@acme"
     region                 = "US"
@@ -43,13 +45,14 @@ run "wrong_2" {
     labels                 = { team = "A B" }
   }
 
-  expect_failures = [var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.upstream_keys, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
+  expect_failures = [var.google_sign_in, var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.upstream_keys, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
 }
 
 run "wrong_3" {
   command = plan
 
   variables {
+    google_sign_in         = { domain = "https://usage.example.com", members = [] }
     project                = "acme"
     alert_email            = "a@b.example c@d.example"
     name                   = "a-name-that-is-too-long"
@@ -58,7 +61,7 @@ run "wrong_3" {
     message_retention_days = 1.5
   }
 
-  expect_failures = [var.project, var.alert_email, var.name, var.functions, var.ledger_retention_days, var.message_retention_days]
+  expect_failures = [var.google_sign_in, var.project, var.alert_email, var.name, var.functions, var.ledger_retention_days, var.message_retention_days]
 }
 
 run "wrong_4" {

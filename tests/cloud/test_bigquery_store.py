@@ -22,13 +22,14 @@ from openai_proxy.adapters.bigquery_cells import to_json_row
 from openai_proxy.adapters.bigquery_ledger import BigQueryLedger
 from openai_proxy.adapters.bigquery_store import BigQueryStore
 from openai_proxy.period import Period
-from openai_proxy.ports import StoreError
+from openai_proxy.ports import Selection, StoreError
 from openai_proxy.records import UsageRecord, schema
 
 pytestmark = pytest.mark.cloud  # the emulator remembers insert ids, so no two tests add the same event
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = Period(NOON - timedelta(hours=12), NOON + timedelta(hours=12))
+ALL = Selection(period=DAY)
 
 
 def record(event_id: str, **event: Any) -> UsageRecord:
@@ -101,12 +102,12 @@ def test_a_row_from_before_the_later_columns_is_read_and_priced_again(
     assert empty_cloud_ledger.client.insert_rows_json(empty_cloud_ledger.table, [old]) == []
 
     with contextlib.closing(BigQueryLedger(PROJECT, empty_cloud_ledger.dataset, "usage_records")) as ledger:
-        (before,) = ledger.records(DAY, user_id=None, limit=None)
+        (before,) = ledger.records(ALL, limit=None)
         assert (before["units"], before["price_revision"]) == ([], None)
 
         again = replace(UsageRecord.from_row(before), price_revision=1)
         store.add([again])
-        assert list(ledger.records(DAY, user_id=None, limit=None)) == [again.row()]
+        assert list(ledger.records(ALL, limit=None)) == [again.row()]
         assert ledger.revisions("older", DAY) == [before, again.row()]
 
 
@@ -182,8 +183,8 @@ def test_a_dataset_that_is_not_there_is_named() -> None:
                 call()
     with contextlib.closing(BigQueryLedger(PROJECT, "no_such_dataset", "usage_records")) as ledger:
         for read in (
-            lambda: list(ledger.records(DAY, user_id=None, limit=None)),
-            lambda: ledger.totals(DAY, user_id=None, by=[]),
+            lambda: list(ledger.records(ALL, limit=None)),
+            lambda: ledger.totals(ALL, by=[]),
             ledger.check,
         ):
             with pytest.raises(StoreError, match=r"the ledger demo\.no_such_dataset\.usage cannot be read now"):
@@ -209,4 +210,4 @@ def test_a_limit_of_bytes_goes_with_each_question(store: BigQueryStore, empty_cl
         BigQueryLedger(PROJECT, empty_cloud_ledger.dataset, "usage_records", max_query_bytes=10_000_000)
     ) as ledger:
         ledger.check()
-        assert ledger.totals(DAY, user_id=None, by=[])[0].requests == 1  # the emulator reads it, and holds to no limit
+        assert ledger.totals(ALL, by=[])[0].requests == 1  # the emulator reads it, and holds to no limit

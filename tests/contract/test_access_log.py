@@ -12,10 +12,11 @@ import pytest
 from openai_proxy.access.events import AccessEvent
 from openai_proxy.adapters.sqlite_access_log import SqliteAccessLog
 from openai_proxy.period import Period
-from openai_proxy.ports import AccessLog, StoreError
+from openai_proxy.ports import AccessLog, Selection, StoreError
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = Period(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
+ALL = Selection(period=DAY)
 ADDED = AccessEvent(
     event_id="c1-001",
     event_time=NOON,
@@ -119,5 +120,5 @@ def test_usage_records_in_the_same_file_are_no_obstacle(tmp_path: Path) -> None:
     log.add([BUDGET])
     store.close()
 
-    assert len(list(SqliteLedger(path).records(DAY, user_id=None, limit=None))) == 1
+    assert len(list(SqliteLedger(path).records(ALL, limit=None))) == 1
     assert log.events(DAY) == [BUDGET, ADDED]

@@ -12,14 +12,15 @@ import pytest
 
 from ledger_engines import NOON, UNITS, Engine, finished, revised, started
 from openai_proxy.period import Period
-from openai_proxy.ports import GroupBy, Tag, TagValues, UnpricedUsage, UsageTotal
+from openai_proxy.ports import GroupBy, Selection, Tag, TagValues, UnpricedUsage, UsageTotal
 from openai_proxy.records import UsageRecord, schema
 
 DAY = Period(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
+ALL = Selection(period=DAY)
 
 
 def rows(engine: Engine, period: Period = DAY, user_id: str | None = None, limit: int | None = None) -> list[Any]:
-    return list(engine.ledger.records(period, user_id=user_id, limit=limit))
+    return list(engine.ledger.records(Selection(period=period, user_id=user_id), limit=limit))
 
 
 def test_a_record_comes_back_as_it_was_added(engine: Engine) -> None:
@@ -117,7 +118,7 @@ def costs(engine: Engine, event_id: str = "e1") -> list[tuple[int, Decimal | Non
 def final_cost(engine: Engine) -> Decimal | None:
     (row,) = rows(engine)
     cost: Decimal | None = row["list_cost"]
-    assert engine.ledger.totals(DAY, user_id=None, by=[])[0].list_cost == format(cost or Decimal(0), "f")
+    assert engine.ledger.totals(ALL, by=[])[0].list_cost == format(cost or Decimal(0), "f")
     return cost
 
 
@@ -227,7 +228,7 @@ def unpriced(model: str, requests: int, first: datetime, last: datetime, **field
 def test_a_request_that_never_ended_is_open(engine: Engine) -> None:
     engine.store.add([started()])
 
-    total = engine.ledger.totals(DAY, user_id=None, by=[])[0]
+    total = engine.ledger.totals(ALL, by=[])[0]
     assert (total.requests, total.open, total.unpriced, total.list_cost) == (1, 1, 1, "0")
 
 
@@ -248,8 +249,8 @@ def test_hostile_text_comes_back_as_it_was_and_does_nothing(engine: Engine, text
     assert engine.store.add([record]) == {}
 
     assert rows(engine) == [record.row()]
-    assert engine.ledger.totals(DAY, user_id=text, by=["user"]) == []
-    assert engine.ledger.totals(DAY, user_id=None, by=["model"])[0].group == (text,)
+    assert engine.ledger.totals(Selection(period=DAY, user_id=text), by=["user"]) == []
+    assert engine.ledger.totals(ALL, by=["model"])[0].group == (text,)
 
 
 def test_text_that_utf8_cannot_hold_does_not_lose_the_record(engine: Engine) -> None:
@@ -263,7 +264,7 @@ def test_sums_are_exact_to_a_billionth(engine: Engine) -> None:
     engine.store.add([finished(f"e{number}", "0.000000001") for number in range(999)])
     engine.store.add([finished("large", "123456.789012345"), finished("unpriced", None)])
 
-    assert engine.ledger.totals(DAY, user_id=None, by=[])[0].list_cost == "123456.789013344"
+    assert engine.ledger.totals(ALL, by=[])[0].list_cost == "123456.789013344"
 
 
 def test_an_amount_that_the_ledger_cannot_hold_is_refused_and_the_others_are_kept(engine: Engine) -> None:
@@ -280,14 +281,14 @@ def test_a_period_includes_its_beginning_and_excludes_its_end(engine: Engine) ->
     engine.store.add([finished("last", event_time=DAY.until - millisecond), finished("after", event_time=DAY.until)])
 
     assert [row["event_id"] for row in rows(engine)] == ["last", "first"]
-    assert engine.ledger.totals(DAY, user_id=None, by=[])[0].requests == 2
+    assert engine.ledger.totals(ALL, by=[])[0].requests == 2
 
 
 def test_one_user_sees_one_user(engine: Engine) -> None:
     engine.store.add([finished("e1"), finished("e2", user_id="grace"), finished("e3")])
 
     assert {row["user_id"] for row in rows(engine, user_id="grace")} == {"grace"}
-    assert engine.ledger.totals(DAY, user_id="grace", by=["user"])[0].requests == 1
+    assert engine.ledger.totals(Selection(period=DAY, user_id="grace"), by=["user"])[0].requests == 1
     assert rows(engine, user_id="nobody") == []
 
 
@@ -303,7 +304,7 @@ def test_a_total_counts_and_sums_everything(engine: Engine) -> None:
     engine.store.add([finished("e1"), finished("e2", usage_source="estimated"), finished("e3", None), started("e4")])
     engine.store.add([finished("e5", "0", usage_source="none", http_status_code=429, error_type="rate_limit")])
 
-    assert engine.ledger.totals(DAY, user_id=None, by=[]) == [
+    assert engine.ledger.totals(ALL, by=[]) == [
         UsageTotal(
             group=(),
             requests=5,
@@ -353,7 +354,7 @@ def test_totals_are_grouped_and_ordered_by_what_is_named(
     late = DAY.until - timedelta(milliseconds=1)
     engine.store.add([finished("e3", event_time=late, tags={"project": "gemini"}, end_user_id="joan")])
 
-    totals = engine.ledger.totals(Period(DAY.since, DAY.until + timedelta(days=1)), user_id=None, by=by)
+    totals = engine.ledger.totals(Selection(period=Period(DAY.since, DAY.until + timedelta(days=1))), by=by)
 
     assert [total.group for total in totals] == groups
     assert sorted(total.requests for total in totals) == [1, 2]
@@ -363,7 +364,7 @@ def test_totals_are_grouped_and_ordered_by_what_is_named(
 def test_a_group_whose_name_is_not_known_comes_first(engine: Engine) -> None:
     engine.store.add([finished("e1", request_model=None, response_model=None), finished("e2")])
 
-    totals = engine.ledger.totals(DAY, user_id=None, by=["model"])
+    totals = engine.ledger.totals(ALL, by=["model"])
 
     assert [total.group for total in totals] == [(None,), ("gpt-4o-2024-08-06",)]
 
@@ -373,7 +374,7 @@ def test_what_has_no_tag_is_a_group_and_comes_first(engine: Engine) -> None:
         [finished("e1"), finished("e2", tags={"stage": "test"}), finished("e3", tags={"project": "apollo"})]
     )
 
-    totals = engine.ledger.totals(DAY, user_id=None, by=[TagValues("project")])
+    totals = engine.ledger.totals(ALL, by=[TagValues("project")])
 
     assert [(total.group, total.requests) for total in totals] == [((None,), 2), (("apollo",), 1)]
 
@@ -384,12 +385,12 @@ def test_only_what_bears_a_tag_is_listed_and_summed(engine: Engine) -> None:
     engine.store.add([finished("e1"), finished("e2", tags=borne), finished("e3", tags=borne, user_id="grace")])
     engine.store.add([finished("e4", tags={tag.name: "4711"}), finished("e5", tags={"stage": tag.value})])
 
-    found = engine.ledger.records(DAY, user_id=None, limit=None, tag=tag)
+    found = engine.ledger.records(Selection(period=DAY, tag=tag), limit=None)
     assert [row["event_id"] for row in found] == ["e3", "e2"]
-    found = engine.ledger.records(DAY, user_id="ada", limit=1, tag=tag)
+    found = engine.ledger.records(Selection(period=DAY, user_id="ada", tag=tag), limit=1)
     assert [row["event_id"] for row in found] == ["e2"]
-    assert engine.ledger.totals(DAY, user_id=None, by=[], tag=tag)[0].requests == 2
-    by_user = engine.ledger.totals(DAY, user_id="ada", by=["user", TagValues("stage")], tag=tag)
+    assert engine.ledger.totals(Selection(period=DAY, tag=tag), by=[])[0].requests == 2
+    by_user = engine.ledger.totals(Selection(period=DAY, user_id="ada", tag=tag), by=["user", TagValues("stage")])
     assert [(total.group, total.requests) for total in by_user] == [(("ada", "test"), 1)]
 
 
@@ -398,7 +399,7 @@ def test_a_day_before_1970_is_a_day_as_well(engine: Engine) -> None:
     engine.store.add([finished(event_time=time)])
 
     period = Period(time, DAY.until)
-    assert engine.ledger.totals(period, user_id=None, by=["day"])[0].group == ("1969-12-31",)
+    assert engine.ledger.totals(Selection(period=period), by=["day"])[0].group == ("1969-12-31",)
     assert rows(engine, period)[0]["event_time"] == time
 
 
@@ -420,9 +421,9 @@ def test_an_empty_ledger_has_no_records_and_one_total_of_nothing(engine: Engine)
     for _ in range(2):
         engine.ledger.check()
         assert rows(engine) == []
-        assert engine.ledger.totals(DAY, user_id=None, by=["user"]) == []
+        assert engine.ledger.totals(ALL, by=["user"]) == []
         assert engine.ledger.unpriced(DAY) == []
-        assert engine.ledger.totals(DAY, user_id=None, by=[]) == [nothing]
+        assert engine.ledger.totals(ALL, by=[]) == [nothing]
         engine.store.check()  # from here on there is a ledger, and it is as empty
 
 

@@ -24,10 +24,12 @@ import requests
 from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.events import UsageEvent
 from openai_proxy.period import Period
+from openai_proxy.ports import Selection
 
 SOURCE = Path(__file__).parents[2] / "functions" / "usage_sink" / "main.py"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = Period(NOON - timedelta(hours=12), NOON + timedelta(hours=12))
+ALL = Selection(period=DAY)
 AUTHORIZATION = {"Authorization": "Bearer right"}
 EVENT = UsageEvent(
     event_id="e1",
@@ -70,7 +72,7 @@ class Sink:
         return requests.post(self.url, headers=headers, timeout=30, **options)
 
     def records(self) -> list[Any]:
-        return list(SqliteLedger(self.folder / "ledger.db").records(DAY, user_id=None, limit=None))
+        return list(SqliteLedger(self.folder / "ledger.db").records(ALL, limit=None))
 
     def dead_letters(self) -> list[tuple[bytes, str]]:
         with closing(sqlite3.connect(self.folder / "queue.db")) as connection:

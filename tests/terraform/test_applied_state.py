@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,7 @@ ENVIRONMENT = {
         "BUDGET_INSTANCES",
         "BUDGET_PIPELINE_SECONDS",
         "BUDGET_REFRESH_SECONDS",
+        "FORWARDED_HOPS",
         "LOG_VIEW_AUDIENCE",
         "LOG_VIEW_URL",
         "OPENAI_API_KEY_FILE",
@@ -66,7 +68,7 @@ ENVIRONMENT = {
         "USAGE_QUEUE_URL",
     },
     "usage_sink": {"DEAD_LETTER_URL", "USAGE_STORE_URL"},
-    "log_view": {"ACCESS_FILE", "SESSION_SECRET", "USAGE_STORE_URL"},
+    "log_view": {"ACCESS_FILE", "FORWARDED_HOPS", "SESSION_SECRET", "USAGE_STORE_URL"},
 }
 
 
@@ -302,6 +304,23 @@ def test_code_that_was_shipped_is_no_difference(stub: Stub) -> None:
     assert "python314" in done.stdout  # only the output for make deploy changes
 
 
+def test_googles_sign_in_adds_who_may_come_in_and_tells_log_view_for_whom_it_is_signed(tmp_path: Path) -> None:
+    fakes = {"google_compute_backend_service": {"generated_id": "987654321"}}
+    stub = Stub.new(tmp_path / "google", fakes=fakes)
+    stub.apply(UPSTREAM_KEYS, '-var=google_sign_in={domain="usage.example.com", members=["domain:example.com"]}')
+    state = stub.state()
+
+    grants = [_grant(values) for address, values in state.items() if "_iam_member" in address]
+    added = ("domain:example.com", "roles/iap.httpsResourceAccessor", "backend openai-proxy-page")
+    assert sorted(grants) == sorted([*GRANTS, added])
+    told = _service(state, "log_view")["environment_variables"]
+    assert told["IAP_AUDIENCE"] == "/projects/123456789012/global/backendServices/987654321"
+    assert "IAP_AUDIENCE" not in _service(state, "proxy")["environment_variables"]
+    assert json.loads(stub.run("output", "-json").stdout)["google_sign_in"]["value"]["log_url"] == (
+        "https://usage.example.com/log"
+    )
+
+
 def _service(state: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     service: Mapping[str, Any] = state[f"google_cloudfunctions2_function.{name}"]["service_config"][0]
     return service
@@ -314,6 +333,7 @@ def _grant(values: Mapping[str, Any]) -> tuple[str, str, str]:
         return member, role, f"table {values['dataset_id']}.{values['table_id']}"
     for key, kind in (
         ("service", "service"),
+        ("web_backend_service", "backend"),
         ("topic", "topic"),
         ("subscription", "subscription"),
         ("secret_id", "secret"),

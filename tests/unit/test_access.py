@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openai_proxy.access.budget import Budget, Scope
-from openai_proxy.access.callers import Access, Caller
+from openai_proxy.access.callers import GOOGLE_KEY_ID, Access, Caller
 from openai_proxy.access.policy import Policy
 from openai_proxy.keys import key_hash, new_key
 
@@ -99,6 +99,22 @@ def test_a_key_is_valid_until_it_expires_and_two_keys_may_overlap() -> None:
         ADA,
         Caller(user_id="ada", key_id="key_old", team_id="research", role="admin", allow=ADA.allow),
     }
+
+
+def test_an_address_names_its_user_in_whatever_capitals() -> None:
+    access = Access.parse("""
+        version = 1
+        [users.ada]
+        email = "Ada.L@Example.com"
+        role = "lead"
+        [users.gone]
+        email = "gone@example.com"
+        revoked = true
+    """)
+    ada = Caller(user_id="ada", key_id=GOOGLE_KEY_ID, team_id=None, role="lead", allow=frozenset())
+
+    assert [access.addressee(email) for email in ("ada.l@example.com", "ADA.L@EXAMPLE.COM")] == [ada, ada]
+    assert [access.addressee(email) for email in ("gone@example.com", "x@example.com", "", "ada")] == [None] * 4
 
 
 TEAMS = """

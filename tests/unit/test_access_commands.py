@@ -51,6 +51,21 @@ def test_what_is_set_is_told_in_words(run: Run, folder: Path) -> None:
     assert caller(folder, "alice").policy.models == ()
 
 
+def test_an_address_is_given_told_and_taken_away(run: Run, folder: Path) -> None:
+    run("user", "add", "alice", "--email", "alice@example.com")
+    run("user", "add", "bob")
+
+    assert access(folder).users["alice"].email == "alice@example.com"
+    changed = run("user", "set", "alice", "--email", "a.l@example.com").out.splitlines()
+    assert changed[0] == "alice: email alice@example.com -> a.l@example.com"
+    assert run("user", "show", "alice", "--json").json["email"] == "a.l@example.com"
+
+    twice = run("user", "set", "bob", "--email", "A.L@example.com")
+    assert twice.status == 1
+    assert "users.bob.email: another user has this address" in twice.err
+    assert run("user", "set", "alice", "--unset", "email", "--json").json["email"] is None
+
+
 def test_a_user_is_shown_with_what_holds_from_all_tables(run: Run) -> None:
     run("user", "add", "alice", "--team", "research")
     run("team", "add", "research", "--user-budget", "5/day", "--budget", "300/month", "--upstream-key", "research")
@@ -235,7 +250,15 @@ def test_what_changes_is_told_before_it_is_shipped(run: Run, folder: Path, tmp_p
         (("user", "set", "alice"), "there is nothing to set"),
         (("user", "set", "bob", "--role", "lead"), "there is no user 'bob'"),
         (("user", "show", "bob"), "there is no user 'bob'"),
-        (("user", "set", "alice", "--budget", "none", "--budget", "1/day"), "say none, or budgets, not both"),
+        (("user", "set", "alice", "--budget", "none", "--budget", "1/day"), "--budget: say none, or amounts, not both"),
+        (
+            ("user", "set", "alice", "--budget", "2/day", "--budget", "1/day"),
+            "--budget: there is a budget with the period day already; one of each period",
+        ),
+        (
+            ("team", "add", "x", "--user-budget", "none", "--user-budget", "1/day"),
+            "--user-budget: say none, or amounts, not both",
+        ),
         (("user", "set", "alice", "--budget", "2/day", "--budget", "1/day"), "a budget with the period day already"),
         (("user", "set", "alice", "--team", "a b"), "users.alice.team: expected 1 to 64 letters"),
         (("team", "set", "x", "--store"), "there is no team 'x'"),

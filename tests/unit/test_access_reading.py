@@ -231,6 +231,20 @@ def test_a_key_has_times_with_their_zones(times: str, says: str) -> None:
     assert broken(f"version = 1\n[[users.ada.keys]]\nid = 'k'\nsha256 = '{HASH}'\n{times}").startswith(says)
 
 
+def test_one_address_has_one_user_whatever_its_capitals() -> None:
+    said = broken('version = 1\n[users.a]\nemail = "Ada@Example.com"\n[users.b]\n  email = "ada@example.COM"')
+
+    assert (
+        said == "line 5, column 3: users.b.email: another user has this address; who signs in with it would be either"
+    )
+
+
+def test_an_address_is_one() -> None:
+    said = broken('version = 1\n[users.a]\nemail = "ada"')
+
+    assert said == "line 3, column 1: users.a.email: expected an e-mail address, as alice@example.com, not 'ada'"
+
+
 def test_one_key_has_one_holder() -> None:
     key = f'keys = [{{id = "k", sha256 = "{HASH}", created_time = 2026-01-01T00:00:00Z}}]'
 

@@ -48,6 +48,9 @@ created_time = 2027-04-01T00:00:00Z, expires_time = 2026-05-01T12:00:00Z }]
 [users.demo]
 allow_user_name = true
 
+[users.finance]
+email = "finance@example.com"
+
 [users.gone]
 team = "empty"
 revoked = true

@@ -15,11 +15,12 @@ from openai_proxy.adapters.bigquery_ledger import BigQueryLedger
 from openai_proxy.adapters.bigquery_store import BigQueryStore
 from openai_proxy.adapters.pubsub import PubsubDeadLetterBox, PubsubDeadLetters, PubsubQueue
 from openai_proxy.period import Period
-from openai_proxy.ports import QueueError, StoreError
+from openai_proxy.ports import QueueError, Selection, StoreError
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RECORD = usage_record("e1", NOON, "ada")
 PERIOD = Period(NOON, NOON + timedelta(days=1))
+ALL = Selection(period=PERIOD)
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +56,8 @@ def test_the_ledger_is_neither_written_nor_read() -> None:
     calls: list[Callable[[], object]] = [
         lambda: store.add([RECORD]),
         store.check,
-        lambda: list(ledger.records(PERIOD, user_id=None, limit=1)),
-        lambda: ledger.totals(PERIOD, user_id=None, by=["day"]),
+        lambda: list(ledger.records(ALL, limit=1)),
+        lambda: ledger.totals(ALL, by=["day"]),
         lambda: ledger.unpriced(PERIOD),
         lambda: ledger.revisions("e1", PERIOD),
         ledger.check,

@@ -1380,6 +1380,33 @@ def test_no_trick_with_a_path_reaches_what_only_the_proxy_may_ask_of_log_view(pa
     page(answering(b"{}", 200, {}, seen), scene)
 
 
+# With none in front, uvicorn believes the last entry of a server on the same machine, as one that ends TLS
+@pytest.mark.parametrize(("hops", "told"), [(0, "203.0.113.7"), (1, "203.0.113.7"), (2, "forged")])
+def test_the_page_is_told_from_where_a_reader_calls_and_what_google_says_of_them(hops: int, told: str) -> None:
+    seen: list[Any] = []
+
+    async def main() -> None:
+        async with (
+            upstream(answering(b"page", 200, {}, seen)) as there,
+            asyncio.timeout(PATIENCE),
+            staged(answering(), [], log_view_url=there, forwarded_hops=hops) as stage,
+            stage.call("/log", None, "GET", headers=headers) as response,
+        ):
+            assert response.status == 200
+
+    headers = {
+        "x-forwarded-for": "forged, 203.0.113.7",
+        "x-goog-iap-jwt-assertion": "a.b.c",
+        "x-goog-authenticated-user-email": "accounts.google.com:boss@example.com",
+        "x-serverless-authorization": "Bearer of-iap",
+    }
+    asyncio.run(main())
+    passed = seen[0][0].headers
+    assert passed.getall("x-forwarded-for") == [told]
+    assert passed["x-goog-iap-jwt-assertion"] == "a.b.c"
+    assert not {"x-goog-authenticated-user-email", "x-serverless-authorization"} & set(map(str.lower, passed))
+
+
 def test_a_form_too_large_for_the_page_is_refused() -> None:
     async def scene(stage: Stage) -> None:
         async with stage.call("/log/in", data=b"x" * 70_000) as response:

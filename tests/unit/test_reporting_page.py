@@ -12,11 +12,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from openai_proxy.access import events as access_events
+from openai_proxy.adapters.bigquery_selection import groups
 from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.events import UsageEvent
+from openai_proxy.ports import GroupBy
 from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit, schema
 
 ROOT = Path(__file__).parents[2]
@@ -172,6 +175,47 @@ def test_the_page_says_how_many_bytes_a_request_takes() -> None:
     assert cost["FINISHED_EVENT"] == round(len(FINISHED.event.to_json()), -1)
     assert cost["STARTED_EVENT"] == round(len(STARTED.event.to_json()), -1)
     assert f"| 100 million | {(finished + started) * 100_000_000 / 1e9:.0f} GB |" in PAGE
+
+
+ASKED: Mapping[str, tuple[str, Sequence[GroupBy]]] = {
+    "sums by day and model": ("totals", ("day", "model")),
+    "sums of the period before": ("totals", ()),
+    "sums by user": ("totals", ("user",)),
+    "sums by team": ("totals", ("team",)),
+    "sums by key": ("totals", ("key",)),
+    "sums by operation": ("totals", ("operation",)),
+    "latencies by day": ("latencies", ("day",)),
+    "a list of requests": ("records", ()),
+}
+
+
+def test_the_costs_of_a_view_are_those_of_the_columns_that_its_questions_name() -> None:
+    counted = runpy.run_path(str(ROOT / "deploy" / "cost.py"))["QUESTIONS"]
+
+    assert {name: tuple(map(round, sizes)) for name, sizes in counted.items()} == {
+        name: tuple(_size(record.row(), _named(*asked)) for record in (FINISHED, STARTED))
+        for name, asked in ASKED.items()
+    }
+
+
+def _named(question: str, by: Sequence[GroupBy]) -> list[Mapping[str, Any]]:
+    """The columns that a question of BigQuery names, those that pick one final row a request among them."""
+    if question == "records":
+        return list(schema())
+    text = _query(question).substitute(groups=groups(by), requests="", of_selection="", grouping="")
+    names = _words(text) | _words(_query("usage").template)
+    of_aliases = re.findall(r"(IFNULL\([^)]*\)|CASE\b.*?\bEND) AS (\w+)", _query("requests").template, re.DOTALL)
+    assert [alias for _, alias in of_aliases] == ["model", "status"]
+    names |= set().union(*(_words(expression) for expression, alias in of_aliases if alias in names))
+    return [column for column in schema() if column["name"] in names]
+
+
+def _query(name: str) -> Template:
+    return Template((ROOT / "src" / "openai_proxy" / "queries" / "bigquery" / f"{name}.sql").read_text())
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", re.sub(r"--.*|'[^']*'|\bAS \w+", "", text)))
 
 
 def _bytes(record: UsageRecord) -> int:

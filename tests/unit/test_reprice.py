@@ -15,7 +15,7 @@ from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.events import UsageEvent
 from openai_proxy.period import Period
-from openai_proxy.ports import StoreError
+from openai_proxy.ports import Selection, StoreError
 from openai_proxy.pricing.priced import Priced, priced
 from openai_proxy.pricing.reprice import Price, RepricedModel, Repricing, reprice, revision
 from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit
@@ -23,6 +23,7 @@ from openai_proxy.records import ListCost, TokenCounts, UsageRecord, UsedUnit
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LATER = NOON + timedelta(days=3)
 DAY = Period(NOON - timedelta(hours=12), NOON + timedelta(hours=12))
+ALL = Selection(period=DAY)
 NO_PRICE = ListCost(list_cost=None, priced=False, unpriced_reason="no price is known for this model")
 
 
@@ -59,7 +60,7 @@ class Ledger:
             row["event_id"]: [
                 (one["price_revision"], one["list_cost"]) for one in self.reader.revisions(row["event_id"], DAY)
             ]
-            for row in self.reader.records(DAY, user_id=None, limit=None)
+            for row in self.reader.records(ALL, limit=None)
         }
 
 
@@ -203,7 +204,7 @@ def test_many_records_are_written_in_batches_and_it_is_told_how_far_it_is(ledger
 
     assert (done.models[0].records, done.models[0].revised) == (10_001, 5_000)
     assert told == [(10_000, 5_000)]
-    assert ledger.reader.totals(DAY, user_id=None, by=[])[0].list_cost == "5000.5"
+    assert ledger.reader.totals(ALL, by=[])[0].list_cost == "5000.5"
 
 
 class RefusingStore:

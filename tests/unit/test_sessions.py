@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from openai_proxy.access.callers import USER_NAME_KEY_ID, Access, Caller
 from openai_proxy.keys import key_hash
-from openai_proxy.page.sessions import COOKIE, LIFETIME, Session, Sessions, set_cookie
+from openai_proxy.page.sessions import COOKIE, LIFETIME, Session, Sessions, cookie_name, set_cookie
 
 NOW = datetime.now(UTC)
 SESSIONS = Sessions("one secret of enough length")
@@ -89,7 +89,17 @@ def test_who_came_by_plain_name_stays_while_that_is_allowed() -> None:
 
 
 def test_the_cookie_is_kept_from_scripts_other_sites_and_plain_http() -> None:
-    assert set_cookie("v", secure=True) == f"{COOKIE}=v; Path=/log; Max-Age=43200; HttpOnly; SameSite=Lax; Secure"
+    assert set_cookie("v", secure=True) == f"__Host-{COOKIE}=v; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax; Secure"
+
+
+def test_behind_tls_browsers_take_the_cookie_from_this_very_host_only() -> None:
+    kept = set_cookie("v", secure=True).split("; ")
+
+    # https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix
+    assert kept[0].startswith("__Host-")
+    assert {"Secure", "Path=/"} <= set(kept)
+    assert not any(attribute.startswith("Domain") for attribute in kept)
+    assert cookie_name(secure=False) == COOKIE
 
 
 def test_an_empty_value_ends_the_cookie() -> None:

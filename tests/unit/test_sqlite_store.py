@@ -22,13 +22,14 @@ from made_usage import LATER_COLUMNS, usage_record
 from openai_proxy.adapters.sqlite_ledger import SqliteLedger
 from openai_proxy.adapters.sqlite_store import SqliteStore
 from openai_proxy.period import Period
-from openai_proxy.ports import GroupBy, Spend, SpendQuestion, StoreError, Tag, TagValues
+from openai_proxy.ports import GroupBy, Selection, Spend, SpendQuestion, StoreError, Tag, TagValues
 
 ROOT = Path(__file__).parents[2]
 QUERIES = ROOT / "src" / "openai_proxy" / "queries" / "sqlite"
 REPORTING = (ROOT / "docs" / "reporting.md").read_text()
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = Period(NOON - timedelta(hours=12), NOON + timedelta(hours=12))
+ALL = Selection(period=DAY)
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_many_threads_and_stores_lose_nothing_and_double_nothing(path: Path) -> 
     for one in stores:
         one.close()
 
-    assert SqliteLedger(path).totals(DAY, user_id=None, by=[])[0].requests == 9 * 20 + 1
+    assert SqliteLedger(path).totals(ALL, by=[])[0].requests == 9 * 20 + 1
 
 
 WRITER = """
@@ -102,7 +103,7 @@ def test_several_processes_make_and_write_one_file_at_once(path: Path) -> None:
     ]
 
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    assert SqliteLedger(path).totals(DAY, user_id=None, by=[])[0].requests == 90
+    assert SqliteLedger(path).totals(ALL, by=[])[0].requests == 90
 
 
 @pytest.fixture
@@ -111,7 +112,11 @@ def older(path: Path, store: SqliteStore) -> Path:
     store.add([usage_record("old", NOON, "ada")])
     store.close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE usage_record_revisions")
+        for name in ("insert", "replace", "replaced", "delete"):
+            connection.execute(f"DROP TRIGGER usage_days_{name}")
+        for table in ("usage_record_revisions", "usage_days"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("DROP INDEX usage_records_open")
         for name in ("user", "team", "time"):
             connection.execute(f"DROP INDEX usage_records_spent_by_{name}")
         connection.execute("CREATE INDEX usage_records_by_user ON usage_records (user_id, event_time)")
@@ -123,11 +128,11 @@ def older(path: Path, store: SqliteStore) -> Path:
 def test_a_ledger_of_an_older_version_is_read_as_it_is(older: Path) -> None:
     ledger = SqliteLedger(older)
 
-    (row,) = ledger.records(DAY, user_id=None, limit=None)
+    (row,) = ledger.records(ALL, limit=None)
     assert (row["event_id"], row["stored_time"], row["units"], row["price_revision"]) == ("old", None, [], None)
     assert ledger.revisions("old", DAY) == [row]
     assert ledger.unpriced(DAY) == []
-    assert ledger.totals(DAY, user_id=None, by=[])[0].requests == 1
+    assert ledger.totals(ALL, by=[])[0].requests == 1
     question = SpendQuestion(scope_kind="user", scope_name="ada", since=DAY.since, own_since=NOON)
     spend = ledger.spend([question], instance_id="instance-1", active_since=DAY.since)
     assert spend == Spend(amounts=(Decimal("0.0028"),), other_instances=0)
@@ -138,35 +143,20 @@ def test_what_an_older_version_did_not_keep_is_no_group_and_nothing_to_choose_by
 
     unknown: tuple[GroupBy, ...] = ("end_user", TagValues("project"))
     for by in unknown:
-        assert [total.group for total in ledger.totals(DAY, user_id=None, by=[by])] == [(None,)]
-    assert list(ledger.records(DAY, user_id=None, limit=None, tag=Tag("project", "apollo"))) == []
+        assert [total.group for total in ledger.totals(ALL, by=[by])] == [(None,)]
+    assert list(ledger.records(Selection(period=DAY, tag=Tag("project", "apollo")), limit=None)) == []
 
 
 def test_a_ledger_of_an_older_version_gets_what_it_lacks_and_goes_on(older: Path, store: SqliteStore) -> None:
-    (before,) = SqliteLedger(older).records(DAY, user_id=None, limit=None)
+    (before,) = SqliteLedger(older).records(ALL, limit=None)
     new, again = usage_record("new", NOON, "ada"), replace(usage_record("old", NOON, "ada"), price_revision=1)
 
     store.add([new, usage_record("old", NOON, "ada")])
-    assert list(SqliteLedger(older).records(DAY, user_id=None, limit=None)) == [before, new.row()]
+    assert list(SqliteLedger(older).records(ALL, limit=None)) == [before, new.row()]
 
     store.add([again])
-    assert list(SqliteLedger(older).records(DAY, user_id=None, limit=None)) == [again.row(), new.row()]
+    assert list(SqliteLedger(older).records(ALL, limit=None)) == [again.row(), new.row()]
     assert SqliteLedger(older).revisions("old", DAY) == [before, again.row()]
-
-
-def test_a_months_sums_read_the_index_alone(older: Path, store: SqliteStore) -> None:
-    """Also in a file whose tables an older version made."""
-    store.check()
-    query = Template((QUERIES / "totals.sql").read_text()).substitute(
-        groups="event_time / 86400000000, coalesce(response_model, request_model), ",
-        grouping="GROUP BY 1, 2",
-        of_user="",
-    )
-
-    with closing(sqlite3.connect(older)) as connection:
-        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", {"since": 0, "until": 1})]
-
-    assert "COVERING INDEX usage_records_by_time" in plan[0]
 
 
 @pytest.mark.parametrize("scope", ["AND user_id = :name", "AND team_id = :name", ""])
@@ -200,7 +190,7 @@ def test_what_each_unit_cost_is_one_query(path: Path, store: SqliteStore) -> Non
 
 def test_a_reader_sees_a_ledger_that_is_being_written(path: Path, store: SqliteStore) -> None:
     store.add([usage_record(f"e{number}", NOON, "ada") for number in range(3)])
-    rows = SqliteLedger(path).records(DAY, user_id=None, limit=None)
+    rows = SqliteLedger(path).records(ALL, limit=None)
     next(rows)
 
     store.add([usage_record("later", NOON, "ada")])
@@ -228,7 +218,7 @@ def test_a_file_that_is_no_ledger_can_be_neither_written_nor_read(path: Path, st
     with pytest.raises(StoreError, match="cannot be read now"):
         SqliteLedger(path).check()
     with pytest.raises(StoreError, match="cannot be read now"):
-        list(SqliteLedger(path).records(DAY, user_id=None, limit=None))
+        list(SqliteLedger(path).records(ALL, limit=None))
 
 
 def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
@@ -255,7 +245,7 @@ def test_an_error_in_the_middle_of_a_commit_keeps_nothing_of_it(path: Path, stor
     with pytest.raises(StoreError, match="refused"):
         store.add([usage_record("good", NOON, "ada"), usage_record("bad", NOON, "ada")])
 
-    assert SqliteLedger(path).totals(DAY, user_id=None, by=[])[0].requests == 0
+    assert SqliteLedger(path).totals(ALL, by=[])[0].requests == 0
 
 
 def test_a_revision_that_cannot_be_kept_leaves_the_record_as_it_is(path: Path, store: SqliteStore) -> None:

@@ -15,14 +15,27 @@ from openai_proxy.access.fields import Role
 from openai_proxy.access.mistakes import AccessFileError, Mistake
 from openai_proxy.access.policy import UNLIMITED, Policy
 from openai_proxy.access.reading import parse
-from openai_proxy.access.tables import AccessTables, Key, Rules, Team, User
+from openai_proxy.access.tables import AccessTables, Key, Rules, Team, User, same_email
 from openai_proxy.api.permissions import Permission
 from openai_proxy.keys import key_hash
 
-__all__ = ["USER_NAME_KEY_ID", "Access", "AccessFileError", "AccessSource", "Caller", "Key", "Mistake", "User"]
+__all__ = [
+    "GOOGLE_KEY_ID",
+    "USER_NAME_KEY_ID",
+    "Access",
+    "AccessFileError",
+    "AccessSource",
+    "Caller",
+    "Key",
+    "Mistake",
+    "User",
+]
 
 USER_NAME_KEY_ID = "user_name"
 """The `key_id` of who comes by plain name."""
+
+GOOGLE_KEY_ID = "google"
+"""The `key_id` of who comes by the address that Google verified."""
 
 _LONGEST_CREDENTIAL = 256
 _NO_TEAM = Team(rules=Rules())
@@ -48,13 +61,14 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The file's tables, and who holds each key by its hash.
+    """The file's tables, who holds each key by its hash, and whose each e-mail address is.
 
     `broken` is what is wrong with a newer version of the file, while this one stays in force.
     """
 
     tables: AccessTables
     _holders: Mapping[str, tuple[User, Key]]
+    _addressees: Mapping[str, User]
     _policies: dict[str, Policy] = field(default_factory=dict, repr=False, compare=False)  # once worked out, by user
     broken: AccessFileError | None = field(default=None, compare=False)
 
@@ -66,7 +80,9 @@ class Access:
             AccessFileError: not TOML, another version, unknown names, wrong values, or keys held twice.
         """
         tables = parse(text)
-        return cls(tables, {key.sha256: (user, key) for user in tables.users.values() for key in user.keys})
+        users = tables.users.values()
+        holders = {key.sha256: (user, key) for user in users for key in user.keys}
+        return cls(tables, holders, {same_email(user.email): user for user in users if user.email})
 
     @property
     def users(self) -> Mapping[str, User]:
@@ -92,6 +108,11 @@ class Access:
             return None
         user, entry = held
         return self.caller(user, entry.key_id) if not user.revoked and entry.is_valid(now) else None
+
+    def addressee(self, email: str) -> Caller | None:
+        """Whose address this is, in whatever capitals; the address must have been verified."""
+        user = self._addressees.get(same_email(email))
+        return None if user is None or user.revoked else self.caller(user, GOOGLE_KEY_ID)
 
     def caller(self, user: User, key_id: str) -> Caller:
         """A user as whose request it is, with what holds for them."""

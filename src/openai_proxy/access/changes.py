@@ -76,6 +76,7 @@ def user_words(user: User) -> _Words:
     own = {
         "team": user.team_id,
         "role": user.role,
+        "email": user.email,
         "revoked": user.revoked,
         "allow_user_name": user.allow_user_name,
         "may_name_users": user.may_name_users,

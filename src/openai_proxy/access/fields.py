@@ -25,6 +25,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 NAME_FORM = "1 to 64 letters, digits or . _ @ + -, beginning with a letter or digit"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODELS = re.compile(r"[!-~]{1,128}")
+_EMAIL = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,190}")
 _SECRET_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _NOTE = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
@@ -85,6 +86,7 @@ def text(form: re.Pattern[str], expected: str, value: object) -> str:
 
 
 name: Field = partial(text, NAME, NAME_FORM)
+email: Field = partial(text, _EMAIL, "an e-mail address, as alice@example.com")
 secret_name: Field = partial(text, _SECRET_NAME, "1 to 64 small letters, digits or _ -: a secret's name")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from openai_proxy.access import fields, toml_reading
 from openai_proxy.access.fields import Allowance, Field, FieldError, shown
 from openai_proxy.access.mistakes import AccessFileError, Mistake, located, not_toml
-from openai_proxy.access.tables import AccessTables, Key, Rules, Team, User
+from openai_proxy.access.tables import AccessTables, Key, Rules, Team, User, same_email
 from openai_proxy.access.toml_positions import Path
 
 VERSION = 1
@@ -39,6 +39,7 @@ USER: Mapping[str, Field] = {
     **RULES,
     "team": fields.name,
     "role": fields.role,
+    "email": fields.email,
     "revoked": fields.flag,
     "allow_user_name": fields.flag,
     "may_name_users": fields.flag,
@@ -89,6 +90,7 @@ class _Reader:
     def __init__(self) -> None:
         self.mistakes: list[tuple[Path, str]] = []
         self._holders: set[str] = set()
+        self._emails: set[str] = set()
 
     def read(self, document: Mapping[str, Any]) -> AccessTables:
         for name in document.keys() - set(_FILE):
@@ -127,8 +129,14 @@ class _Reader:
 
     def _user(self, user_id: str, value: object) -> User:
         found = self._fields(value, USER, "users", user_id)
+        email = found.pop("email", None)
+        if email is not None and same_email(email) in self._emails:
+            message = "another user has this address; who signs in with it would be either"
+            self.mistakes.append((("users", user_id, "email"), message))
+        self._emails.add(same_email(email or ""))
         return User(
             user_id=user_id,
+            email=email,
             team_id=found.pop("team", None),
             role=found.pop("role", "member"),
             revoked=found.pop("revoked", False),

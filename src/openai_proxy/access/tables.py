@@ -28,6 +28,11 @@ class Key:
         return self.expires_time is None or now < self.expires_time
 
 
+def same_email(address: str) -> str:
+    """One form of all spellings of an address: Google tells no capitals apart."""
+    return address.casefold()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """What one table says of each user's requests; None: nothing, so a farther table does (user, team, defaults)."""
@@ -58,11 +63,15 @@ class Team:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A member or an application. A revoked user's keys open nothing."""
+    """A member or an application. A revoked user's keys open nothing.
+
+    `email` is the address by which Google knows them, as it is written; None: they sign in by key only.
+    """
 
     user_id: str
     rules: Rules
     team_id: str | None = None
+    email: str | None = None
     role: Role = "member"
     revoked: bool = False
     allow_user_name: bool = False

@@ -37,7 +37,7 @@ def warnings(access: Access, text: str, *, now: datetime, is_known: Callable[[st
 
 
 def _user(path: Path, user: User, now: datetime, teams: Collection[str]) -> _Found:
-    if not user.keys and not user.allow_user_name:
+    if not user.keys and not user.allow_user_name and not user.email:
         yield path, f"there is no key; try: key add {user.user_id}"
     elif user.keys and not any(key.is_valid(now) for key in user.keys):
         yield (*path, "keys"), f"all keys have expired; try: key add {user.user_id}"

@@ -60,11 +60,12 @@ class LazyClient:
             return self._client
 
     def ask(
-        self, name: str, tables: Mapping[str, str], period: Period, *parameters: Parameter, max_bytes: int = 0
+        self, name: str, parts: Mapping[str, str], period: Period, *parameters: Parameter, max_bytes: int = 0
     ) -> Iterator[Row]:
         """The rows that answer a question of `queries/bigquery` about a period, a page at a time.
 
-        `tables` are the names that stand in it for tables; `max_bytes` 0 is no limit. May end with one of `FAILURES`.
+        `parts` are what stands in it for tables and the like; `max_bytes` 0 is no limit. May end with one of
+        `FAILURES`.
         """
         config = bigquery.QueryJobConfig(
             query_parameters=[
@@ -76,7 +77,7 @@ class LazyClient:
         if max_bytes:
             config.maximum_bytes_billed = max_bytes
         yield from self.get().query_and_wait(
-            _query(name).substitute(tables),
+            query(name, parts),
             job_config=config,
             api_timeout=CALL_SECONDS,
             wait_timeout=_QUERY_SECONDS,
@@ -92,8 +93,13 @@ class LazyClient:
                 self._client = None
 
 
+def query(name: str, parts: Mapping[str, str]) -> str:
+    """A query of `queries/bigquery`; what is put in is fixed text of the adapters, every value is a parameter."""
+    return _text_of(name).substitute(parts)
+
+
 @cache
-def _query(name: str) -> Template:
+def _text_of(name: str) -> Template:
     return Template(resources.files("openai_proxy").joinpath("queries", "bigquery", f"{name}.sql").read_text("utf-8"))
 
 

@@ -12,9 +12,37 @@ from decimal import Decimal
 from google.cloud import bigquery
 
 from openai_proxy.adapters.bigquery_cells import Row, from_client
-from openai_proxy.adapters.bigquery_client import CALL_SECONDS, FAILURES, RETRY, LazyClient, Parameter, store_error
+from openai_proxy.adapters.bigquery_client import (
+    CALL_SECONDS,
+    FAILURES,
+    RETRY,
+    LazyClient,
+    Parameter,
+    query,
+    store_error,
+)
+from openai_proxy.adapters.bigquery_selection import (
+    conditions,
+    group_parameters,
+    grouping,
+    groups,
+    named,
+    order_by,
+    parameters,
+)
 from openai_proxy.period import Period
-from openai_proxy.ports import SUMS, GroupBy, Spend, SpendQuestion, Tag, TagValues, UnpricedUsage, UsageTotal
+from openai_proxy.ports import (
+    NEWEST_FIRST,
+    SUMS,
+    GroupBy,
+    Latency,
+    Order,
+    Selection,
+    Spend,
+    SpendQuestion,
+    UnpricedUsage,
+    UsageTotal,
+)
 
 _ALL = 2**63 - 1
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -33,16 +61,27 @@ class BigQueryLedger:
         self._client = LazyClient(project)
 
     def records(
-        self, period: Period, *, user_id: str | None, limit: int | None, tag: Tag | None = None
+        self, selection: Selection, *, limit: int | None, offset: int = 0, order: Order = NEWEST_FIRST
     ) -> Iterator[Row]:
-        """Final records of the period, newest first, a page at a time.
+        """Final records of the selection in that order, a page at a time.
 
         Raises:
             StoreError: the ledger cannot be read now.
         """
-        of_user = bigquery.ScalarQueryParameter("user_id", "STRING", user_id)
-        most = bigquery.ScalarQueryParameter("most", "INT64", _ALL if limit is None else limit)
-        return map(from_client, self._rows("records", period, of_user, most, *_of_tag(tag)))
+        page = (
+            bigquery.ScalarQueryParameter("most", "INT64", _ALL if limit is None else limit),
+            bigquery.ScalarQueryParameter("offset", "INT64", offset),
+        )
+        return map(from_client, self._chosen("records", selection, *page, order=order_by(order)))
+
+    def record(self, event_id: str, period: Period) -> Row | None:
+        """One final record, if the period has it; reads the partitions of the period.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        of_event = bigquery.ScalarQueryParameter("event_id", "STRING", event_id)
+        return next(map(from_client, self._rows("record", period, of_event)), None)
 
     def revisions(self, event_id: str, period: Period) -> Sequence[Row]:
         """All versions of one final record, oldest first; reads the partitions of the period.
@@ -53,23 +92,25 @@ class BigQueryLedger:
         of_event = bigquery.ScalarQueryParameter("event_id", "STRING", event_id)
         return [from_client(row) for row in self._rows("revisions", period, of_event)]
 
-    def totals(
-        self, period: Period, *, user_id: str | None, by: Sequence[GroupBy], tag: Tag | None = None
-    ) -> Sequence[UsageTotal]:
+    def totals(self, selection: Selection, *, by: Sequence[GroupBy]) -> Sequence[UsageTotal]:
         """Sums by the groups named, ordered by them.
 
         Raises:
             StoreError: the ledger cannot be read now.
         """
-        of_user = bigquery.ScalarQueryParameter("user_id", "STRING", user_id)
-        groups = bigquery.ArrayQueryParameter("by", "STRING", [_group(name) for name in by])
-        path = _path(next((name.name for name in by if isinstance(name, TagValues)), None))
-        of_group = bigquery.ScalarQueryParameter("group_path", "STRING", path)
-        totals = [_total(row, by) for row in self._rows("totals", period, of_user, groups, of_group, *_of_tag(tag))]
-        if not totals and not by:
-            return [_total(dict.fromkeys(SUMS, 0), by)]
-        # None first, as in SQL; here, because the query does not know in which order the groups were named
-        return sorted(totals, key=lambda total: [(name is not None, name or "") for name in total.group])
+        return [_total(named(by, row), row) for row in self._grouped("totals", selection, by)]
+
+    def latencies(self, selection: Selection, *, by: Sequence[GroupBy]) -> Sequence[Latency]:
+        """How long what ended well took, to the millisecond, by the groups named and ordered by them.
+
+        Raises:
+            StoreError: the ledger cannot be read now.
+        """
+        return [
+            Latency(group=named(by, row), requests=row["requests"], p50_ms=row["p50_ms"], p95_ms=row["p95_ms"])
+            for row in self._grouped("latencies", selection, by)
+            if row["requests"]  # without a group there is a row even of nothing
+        ]
 
     def unpriced(self, period: Period) -> Sequence[UnpricedUsage]:
         """What has no list cost, the most frequent first.
@@ -119,31 +160,21 @@ class BigQueryLedger:
         """Close the connections; the next question opens them again."""
         self._client.close()
 
-    def _rows(self, name: str, period: Period, *parameters: Parameter) -> Iterator[Row]:
+    def _grouped(self, name: str, selection: Selection, by: Sequence[GroupBy]) -> Iterator[Row]:
+        return self._chosen(name, selection, *group_parameters(by), groups=groups(by), grouping=grouping(by))
+
+    def _chosen(self, name: str, selection: Selection, *given: Parameter, **parts: str) -> Iterator[Row]:
+        parts |= {"requests": query("requests", self._names), "of_selection": conditions(selection)}
+        return self._rows(name, selection.period, *parameters(selection), *given, **parts)
+
+    def _rows(self, name: str, period: Period, *given: Parameter, **parts: str) -> Iterator[Row]:
         try:
-            yield from self._client.ask(name, self._names, period, *parameters, max_bytes=self._max_query_bytes)
+            yield from self._client.ask(name, self._names | parts, period, *given, max_bytes=self._max_query_bytes)
         except FAILURES as error:
             raise store_error(self._function, "read", error) from None
 
 
-def _total(row: Row, by: Sequence[GroupBy]) -> UsageTotal:
+def _total(group: tuple[str | None, ...], row: Row) -> UsageTotal:
     sums = {name: row[name] for name in SUMS}
     sums["list_cost"] = format(Decimal(row["list_cost"]).normalize(), "f")
-    return UsageTotal(group=tuple(row[f"{_group(name)}_group"] for name in by), **sums)
-
-
-def _group(name: GroupBy) -> str:
-    """What the query calls it."""
-    return "tag" if isinstance(name, TagValues) else name
-
-
-def _of_tag(tag: Tag | None) -> Sequence[bigquery.ScalarQueryParameter]:
-    return (
-        bigquery.ScalarQueryParameter("tag_path", "STRING", _path(tag.name if tag else None)),
-        bigquery.ScalarQueryParameter("tag_value", "STRING", tag.value if tag else None),
-    )
-
-
-def _path(tag_name: str | None) -> str:
-    """A JSONPath, which must be one even where it is not looked at."""
-    return "$" if tag_name is None else f"$.{tag_name}"
+    return UsageTotal(group=group, **sums)

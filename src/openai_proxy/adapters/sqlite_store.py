@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from openai_proxy.adapters.sqlite_days import make_days
 from openai_proxy.adapters.sqlite_file import advice, open_to_write, transaction
 from openai_proxy.adapters.sqlite_table import NAMES, Cell, make_tables, to_cells
 from openai_proxy.ports import StoreError
@@ -86,6 +87,7 @@ class SqliteStore:
         self._connection = open_to_write(self._path)
         with transaction(self._connection):
             make_tables(self._connection)
+            make_days(self._connection)
         return self._connection
 
     def _close(self) -> None:

@@ -65,6 +65,8 @@ _CREATE_INDEXES = (
             "time": "event_time",
         }.items()
     ),
+    # Those few that are open, which usage_days leaves out
+    "CREATE INDEX IF NOT EXISTS usage_records_open ON usage_records (event_time) WHERE event_type = 'started'",
     "DROP INDEX IF EXISTS usage_records_by_user",  # of the first version: the one above is as good
     "CREATE INDEX IF NOT EXISTS usage_record_revisions_by_event ON usage_record_revisions (event_id)",
 )

@@ -30,6 +30,7 @@ class Client:
         self.request_id = request_id
         self.method: str = scope["method"]
         self.scheme: str = scope.get("scheme", "http")
+        self.peer: str = (scope.get("client") or ("",))[0]
         self.raw_path: str = (scope.get("raw_path") or b"/").partition(b"?")[0].decode("latin-1")
         self.query: str = scope.get("query_string", b"").decode("latin-1")
         self.headers: list[Header] = from_raw(scope["headers"])

@@ -26,7 +26,10 @@ def add_to(commands: Commands) -> None:
         command.add_argument("name", help="the user")
         add_key_options(command)
     rotate.add_argument(
-        "--overlap", type=duration, default=timedelta(hours=24), help="how long the old key stays valid: 24h, 30m, 0s"
+        "--overlap",
+        type=duration,
+        default=timedelta(hours=24),
+        help="how long the old key stays valid, as 30m or 0s; default: 24h",
     )
     revoke = keys.add("revoke", _revoke, "Make one key open nothing", as_json=True)
     revoke.add_argument("key_id", help="as key list names it")

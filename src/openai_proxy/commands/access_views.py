@@ -23,6 +23,7 @@ def user_object(user: User) -> Object:
         "user_id": user.user_id,
         "team_id": user.team_id,
         "role": user.role,
+        "email": user.email,
         "revoked": user.revoked,
         "allow_user_name": user.allow_user_name,
         "may_name_users": user.may_name_users,

@@ -14,7 +14,7 @@ from openai_proxy.events import TAG_NAME
 from openai_proxy.local.usage_text import TAG, json_array, record_objects, table, total_objects
 from openai_proxy.page.periods import parse_period
 from openai_proxy.period import Period
-from openai_proxy.ports import GroupBy, Tag, TagValues
+from openai_proxy.ports import GroupBy, Selection, Tag, TagValues
 
 _GROUPS: tuple[str, ...] = get_args(get_args(GroupBy)[0])
 _KNOWN = f"{','.join(_GROUPS)},{TAG}NAME"
@@ -50,13 +50,13 @@ def period_of(arguments: Arguments, now: datetime) -> Period:
 
 
 def _usage(arguments: Arguments) -> int:
-    period = period_of(arguments, datetime.now(UTC))
     ledger = bootstrap.usage_ledger(settings(arguments))
     by = arguments.by or (() if arguments.json else _DEFAULT_GROUPS)
+    selection = Selection(period=period_of(arguments, datetime.now(UTC)), user_id=arguments.user, tag=arguments.tag)
     if by:
-        objects = total_objects(ledger.totals(period, user_id=arguments.user, by=by, tag=arguments.tag), by)
+        objects = total_objects(ledger.totals(selection, by=by), by)
     else:
-        objects = record_objects(ledger.records(period, user_id=arguments.user, limit=None, tag=arguments.tag))
+        objects = record_objects(ledger.records(selection, limit=None))
     sys.stdout.writelines(json_array(objects) if arguments.json else table(objects))
     return 0
 

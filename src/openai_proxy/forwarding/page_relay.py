@@ -11,6 +11,7 @@ from openai_proxy.api import refusals
 from openai_proxy.api.client import Client
 from openai_proxy.identity_token import IdentityToken
 from openai_proxy.settings import Settings
+from openai_proxy.wire.client_address import client_address
 from openai_proxy.wire.headers import Header, from_raw, value_of
 
 _LARGEST_FORM = 64 * 1024
@@ -18,7 +19,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=120.0)
 # log_view signs people in by itself, so the caller's own credential and cookie go with it
 _PASSED = frozenset({
     "accept", "accept-language", "authorization", "content-type", "cookie", "if-modified-since", "if-none-match",
-    "origin", "referer", "sec-fetch-mode", "sec-fetch-site", "user-agent",
+    "origin", "referer", "sec-fetch-mode", "sec-fetch-site", "user-agent", "x-goog-iap-jwt-assertion",
 })  # fmt: skip
 # No segment begins with a dot or is encoded: whatever a server on the way makes of a path, it stays under /log. What
 # else log_view answers, as what was spent (spend_messages.PATH), is not the world's to ask
@@ -56,7 +57,7 @@ class PageRelay:
             async with self._session.request(
                 client.method,
                 url,
-                headers=[*_request_headers(client), *await self._identity.headers()],
+                headers=[*self._request_headers(client), *await self._identity.headers()],
                 data=bytes(body) or None,
                 allow_redirects=False,
                 timeout=_TIMEOUT,
@@ -70,13 +71,14 @@ class PageRelay:
             if not client.answer_begun:
                 await client.refuse(refusals.LOG_UNREACHABLE)
 
-
-def _request_headers(client: Client) -> list[Header]:
-    """What log_view needs; it learns from us which address the browser used."""
-    kept = [(name, value) for name, value in client.headers if name in _PASSED]
-    scheme = value_of(client.headers, "x-forwarded-proto") or client.scheme
-    return [
-        *kept,
-        ("x-forwarded-host", value_of(client.headers, "host") or ""),
-        ("x-forwarded-proto", scheme if scheme in {"http", "https"} else "http"),
-    ]
+    def _request_headers(self, client: Client) -> list[Header]:
+        """What log_view needs; it learns from us which address the browser used, and from where it called."""
+        kept = [(name, value) for name, value in client.headers if name in _PASSED]
+        scheme = value_of(client.headers, "x-forwarded-proto") or client.scheme
+        forwarded_for = ",".join(value for name, value in client.headers if name == "x-forwarded-for")
+        return [
+            *kept,
+            ("x-forwarded-for", client_address(forwarded_for, client.peer, self._settings.forwarded_hops)),
+            ("x-forwarded-host", value_of(client.headers, "host") or ""),
+            ("x-forwarded-proto", scheme if scheme in {"http", "https"} else "http"),
+        ]

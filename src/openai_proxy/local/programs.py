@@ -33,7 +33,9 @@ _LIMITS = (
     "BUDGET_UNREACHABLE_SECONDS",
     "BUDGET_WEBHOOK_URL",
     "RATE_LIMIT_URL",
+    "FORWARDED_HOPS",
 )
+_GOOGLE = ("IAP_AUDIENCE", "IAP_KEYS_URL")
 # What functions-framework would read in place of its command line.
 _PLATFORM = ("HOST", "PORT", "DEBUG", "FUNCTION_TARGET", "FUNCTION_SOURCE", "FUNCTION_SIGNATURE_TYPE")
 
@@ -67,13 +69,17 @@ def programs(plan: Plan) -> tuple[Program, ...]:
     flask = {"THREADS": _FLASK_THREADS}
     session = {"SESSION_SECRET": plan.folder.session_secret()}
     view_key = {"LOG_VIEW_TOKEN": plan.view_token}
+    reader = {"FORWARDED_HOPS": "1"}  # the proxy says from where a reader calls
+    reader |= {name: plan.environ[name] for name in _GOOGLE if name in plan.environ}
     proxy = queue | access | sink_place | demo | _upstream(plan) | {"LOG_VIEW_URL": view_url} | view_key
     proxy |= {"BUDGET_CLAIMS_URL": plan.folder.claims_url()}
     proxy |= {name: plan.environ[name] for name in _LIMITS if name in plan.environ}
     started = [
         _function(plan, "proxy", in_url(plan.host), plan.port, proxy),
         _function(plan, "usage_sink", LOOPBACK, plan.sink_port, queue | store | token | flask),
-        _function(plan, "log_view", LOOPBACK, plan.view_port, store | access | session | view_key | demo | flask),
+        _function(
+            plan, "log_view", LOOPBACK, plan.view_port, store | access | session | view_key | reader | demo | flask
+        ),
         _module(plan, "delivery", (), queue | sink_place | token),
     ]
     if plan.upstream_port is not None:

@@ -15,7 +15,10 @@ _NAMES: Mapping[str, str] = {
     "key": "key_id",
     "model": "model",
     "operation": "operation_name",
+    "status": "status",
+    "hour": "hour",
     "day": "day",
+    "month": "month",
     "end_user": "end_user_id",
 }
 TAG = "tag:"

@@ -1,41 +1,53 @@
-"""The ledger's records as CSV (RFC 4180) that a spreadsheet can open without running what a stranger wrote."""
+"""Rows as CSV (RFC 4180) that a spreadsheet can open without running what a stranger wrote."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from openai_proxy.records import cell_to_json, schema
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - Excel reads full-width forms as their ASCII twins
-"""https://owasp.org/www-community/attacks/CSV_Injection"""
+_SIGNS = "=+\\-@＝＋－＠"  # noqa: RUF001 - Excel reads full-width forms as their ASCII twins
+_FORMULA_START = re.compile(rf'[\t\r\n]|[\s"]*[{_SIGNS}]')
+_LATER_START = re.compile(rf'([;\t\r\n|][\s"]*)(?=[{_SIGNS}])')
+"""A spreadsheet that separates by semicolons, tabs or bars begins a cell there, quotes or not.
+
+https://owasp.org/www-community/attacks/CSV_Injection
+"""
 _CHUNK_CHARACTERS = 32_768
 
 
 def csv_cell(value: object) -> str:
-    """One cell: numbers stay numbers, text that would begin a formula gets a leading apostrophe."""
+    """One cell: numbers stay numbers; text gets an apostrophe where, however it is cut, a formula would begin."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping | list):
-        return json.dumps(cell_to_json(value), separators=(",", ":"))
+        value = json.dumps(cell_to_json(value), separators=(",", ":"))
     if isinstance(value, str):
-        return "'" + value if value.startswith(_FORMULA_STARTS) else value
+        start = "'" if _FORMULA_START.match(value) else ""
+        return start + _LATER_START.sub(r"\1'", value)
     return str(cell_to_json(value))
 
 
 def csv_chunks(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """A line of column names, then one line a record, in pieces of some 32 KB, so that memory stays flat."""
+    """The ledger's records, under the names of its columns."""
     names = [column["name"] for column in schema()]
+    return csv_rows(names, ([record[name] for name in names] for record in records))
+
+
+def csv_rows(names: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """A line of names, then one line a row, in pieces of some 32 KB, so that memory stays flat."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
-    writer.writerow(names)
-    for record in records:
-        writer.writerow([csv_cell(record[name]) for name in names])
+    writer.writerow([csv_cell(name) for name in names])
+    for row in rows:
+        writer.writerow([csv_cell(value) for value in row])
         if buffer.tell() >= _CHUNK_CHARACTERS:
             yield buffer.getvalue()
             buffer.seek(0)

@@ -9,8 +9,8 @@ from http import HTTPStatus
 _GUARDS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
-        " frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -33,8 +33,14 @@ class Question:
     accept: str = ""
     authorization: str | None = None
     session: str | None = None
+    time_zone: str | None = None
+    """The name in the cookie of `zones`."""
+    if_none_match: str | None = None
     origin: str | None = None
     fetch_site: str | None = None
+    assertion: str | None = None
+    """What Identity-Aware Proxy says of who asks, unchecked."""
+    client_address: str = ""
     is_relayed: bool = False
     """The proxy passes it on for somebody, and does not ask itself."""
 
@@ -73,10 +79,14 @@ class Answer:
 
 
 class RefusedError(Exception):
-    """The question cannot be answered as it stands; the text is for the reader."""
+    """The question cannot be answered as it stands; the text is for the reader.
 
-    def __init__(self, status: int, text: str, *, code: str, **headers: str) -> None:
+    With a `form_token` the reader is shown the form to sign in, beside the text.
+    """
+
+    def __init__(self, status: int, text: str, *, code: str, form_token: str = "", **headers: str) -> None:
         super().__init__(text)
+        self.form_token = form_token
         self.status = status
         self.code = code
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -91,12 +101,13 @@ def refusal(question: Question, refused: RefusedError, *, demo_upstream: bool) -
         kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
         error = {"message": str(refused), "type": kind, "param": None, "code": refused.code}
         return Answer(status=status, headers=headers, json={"error": error})
-    template = "sign_in.html" if status == HTTPStatus.UNAUTHORIZED else "refused.html"
+    template = "sign_in.html" if refused.form_token else "refused.html"
     context = {"status": status, "code": refused.code, "message": str(refused), "demo_upstream": demo_upstream}
+    context["form_token"] = refused.form_token
     return Answer(status=status, headers=headers, template=template, context=context)
 
 
-def see_page(cookie: str | None = None) -> Answer:
+def see_page(cookie: str | None = None, *, place: str = "/log") -> Answer:
     """Go on to the page by GET, so that a reload sends no form again."""
-    headers = {"Location": "/log"} | ({"Set-Cookie": cookie} if cookie else {})
+    headers = {"Location": place} | ({"Set-Cookie": cookie} if cookie else {})
     return Answer(status=HTTPStatus.SEE_OTHER, headers=headers)

@@ -11,6 +11,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from openai_proxy.access.callers import USER_NAME_KEY_ID, Access, Caller
 
 COOKIE = "openai_proxy_session"
+"""The cookie's name over plain HTTP, as on one machine; `cookie_name` has the other."""
 LIFETIME = timedelta(hours=12)
 
 
@@ -54,11 +55,22 @@ class Sessions:
         return Session(user_id, key_id) if now - sealed_time < LIFETIME else None
 
 
+def cookie_name(*, secure: bool) -> str:
+    """The cookie's name behind TLS, or without.
+
+    `__Host-` makes browsers take it from this very host only, and over TLS: no neighbour under the same domain can
+    plant one. The prefix asks for Path=/, so the cookie also comes with calls of the API, where the proxy drops it. A
+    narrower path would keep it from nobody: paths are no boundary (RFC 6265, 8.5).
+    """
+    return f"__Host-{COOKIE}" if secure else COOKIE
+
+
 def set_cookie(value: str, *, secure: bool) -> str:
-    """The Set-Cookie header that keeps a session; an empty value ends it.
+    """The Set-Cookie header that keeps a session, or a visitor; an empty value ends it.
 
     SameSite=Lax, not Strict: a link to `/log` in a chat then opens signed in, and it is safe because GET changes
     nothing here, while a POST from another site comes without the cookie.
     """
     age = int(LIFETIME.total_seconds()) if value else 0
-    return f"{COOKIE}={value}; Path=/log; Max-Age={age}; HttpOnly; SameSite=Lax{'; Secure' if secure else ''}"
+    name, path, only = (cookie_name(secure=secure), "/", "; Secure") if secure else (COOKIE, "/log", "")
+    return f"{name}={value}; Path={path}; Max-Age={age}; HttpOnly; SameSite=Lax{only}"

@@ -161,6 +161,8 @@ class Frame:
     demo_upstream: bool
     form_token: str
     """What every form that changes something sends as `token`."""
+    is_zone_chosen: bool = True
+    """Where it is False, a script offers the zone of the reader's browser."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 from openai_proxy.events import UsageEvent
 from openai_proxy.period import Period
-from openai_proxy.ports import UsageLedger, UsageStore
+from openai_proxy.ports import Selection, UsageLedger, UsageStore
 from openai_proxy.pricing.priced import Priced, priced
 from openai_proxy.records import UsageRecord
 
@@ -73,8 +72,8 @@ def reprice(
     writing = _Writing(store)
     sums: dict[str | None, RepricedModel] = {}
     looked_at = changed = 0
-    for row in ledger.records(period, user_id=None, limit=None):
-        if row["event_type"] != "finished" or (model is not None and _model(row) != model):
+    for row in ledger.records(Selection(period=period, model=model), limit=None):
+        if row["event_type"] != "finished":
             continue
         record = UsageRecord.from_row(row)
         new = revision(record, clock(), price)
@@ -107,11 +106,6 @@ def _substance(record: UsageRecord) -> tuple[object, ...]:
     """What it costs or why it has no cost, and the amounts of its units in whatever order."""
     units = Counter((unit.unit, unit.quantity, unit.charged_quantity, unit.list_cost) for unit in record.units)
     return record.cost.list_cost, record.cost.priced, record.cost.unpriced_reason, units
-
-
-def _model(row: Mapping[str, Any]) -> str | None:
-    model: str | None = row["response_model"] or row["request_model"]
-    return model
 
 
 def _counted(record: UsageRecord, new: UsageRecord | None) -> RepricedModel:

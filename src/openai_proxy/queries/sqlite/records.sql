@@ -1,6 +1,6 @@
--- What /log and the command line list: final records of a period, newest first.
+-- What /log and the command line list: the final records of a selection.
 SELECT ${columns}
-FROM usage_records
-WHERE event_time >= :since AND event_time < :until ${of_user}
-ORDER BY event_time DESC, event_id DESC
-LIMIT :most
+FROM (${requests})
+WHERE event_time >= :since AND event_time < :until ${of_selection}
+ORDER BY ${order}, event_time DESC, event_id DESC
+LIMIT :most OFFSET :offset

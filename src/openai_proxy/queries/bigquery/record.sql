@@ -1,0 +1,4 @@
+-- One final record.
+SELECT *
+FROM `${usage}`(@since, @until)
+WHERE event_id = @event_id
