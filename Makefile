@@ -39,6 +39,7 @@ bench: $(VENV)/.dev ## Measure every figure that the README states
 	$(BIN)/python benchmarks/pubsub.py
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/ledger_writes.py
 	$(BIN)/python benchmarks/fairness.py
 	$(BIN)/python benchmarks/access.py
 
