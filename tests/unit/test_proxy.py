@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -1242,6 +1243,67 @@ def test_a_request_that_begins_while_the_process_stops_costs_nothing() -> None:
         assert seen == []
 
     play(scene, answering(seen=seen))
+
+
+# Whose turn it is
+
+
+async def handed(stage: Stage, path: str, headers: Mapping[str, str], *parts: bytes) -> AsyncIterator[int]:
+    """Hand a request to the proxy as a server does: yields each part's number when it is asked for, then the status."""
+    asked: asyncio.Queue[int] = asyncio.Queue()
+    left = list(enumerate(parts))
+
+    async def receive() -> dict[str, Any]:
+        number, part = left.pop(0)
+        asked.put_nowait(number)
+        return {"type": "http.request", "body": part, "more_body": bool(left)}
+
+    async def send(message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            asked.put_nowait(message["status"])
+
+    lines = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "POST", "raw_path": path.encode(), "headers": lines}
+    served = asyncio.create_task(stage.proxy(scope, receive, send))
+    number = 0
+    while number < HTTPStatus.OK:
+        number = await asked.get()
+        yield number
+    await served
+
+
+def test_a_crowd_without_keys_does_not_come_before_a_member() -> None:
+    async def scene(stage: Stage) -> None:
+        answered: list[int] = []
+
+        async def ask(headers: Mapping[str, str]) -> None:
+            answered.extend([status async for status in handed(stage, "/v1/nothing", headers, b"")])
+
+        await ask(BEARER)
+        *crowd, member = (asyncio.create_task(ask(headers)) for headers in [*[{}] * 50, BEARER])
+        await member
+        assert answered.count(401) < 5
+        await asyncio.gather(*crowd)
+        assert sorted(answered) == [401] * 50 + [404] * 2
+
+    play(scene)
+
+
+def test_large_bodies_of_a_flood_are_read_one_after_the_other() -> None:
+    async def scene(stage: Stage) -> None:
+        read: list[int] = []
+        body = (b'{"background": true, ', b'"model": "gpt-4o", ', b'"input": "a"', b"}")
+
+        async def ask(request: int) -> None:
+            async for number in handed(stage, "/v1/responses", BEARER, *body):
+                read.extend([request] if number < len(body) else [])
+
+        async with stage.call(headers={"authorization": f"Bearer {TRUSTED}"}):
+            pass  # another user is there
+        await asyncio.gather(*map(ask, range(10)))
+        assert read == [request for request in range(10) for _ in body]
+
+    play(scene)
 
 
 # Health, and the page
