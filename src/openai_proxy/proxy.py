@@ -111,8 +111,14 @@ class Proxy:
     def _open_to_all(self, client: Client) -> Callable[[], Awaitable[None]] | None:
         """What answers a request that needs no key of ours."""
         if client.raw_path in {"/healthz", "/health"}:
-            session = self._connected().session
-            health = Health(session, self._settings, self._access, self._queue, self._identity)
+            health = Health(
+                self._connected().session,
+                self._settings,
+                access=self._access,
+                queue=self._queue,
+                identity=self._identity,
+                upstream_key=self._upstream_key,
+            )
             return partial(health.answer, client)
         if is_of_page(client.raw_path):
             return partial(PageRelay(self._connected().session, self._settings, self._identity).relay, client)

@@ -1314,7 +1314,7 @@ def test_health_names_what_cannot_be_reached() -> None:
         async with stage.call("/healthz", None, "GET", headers={}) as response:
             assert (response.status, await response.json()) == (
                 200,
-                {"proxy": "ok", "access_file": "ok", "queue": "ok"},
+                {"proxy": "ok", "access_file": "ok", "upstream_keys": "ok", "queue": "ok"},
             )
         stage.queue.failures = 1
         async with stage.call("/health", None, "GET", headers={}) as response:
@@ -1322,6 +1322,20 @@ def test_health_names_what_cannot_be_reached() -> None:
             assert (await response.json())["queue"] == "the disk is full"
 
     play(scene)
+
+
+def test_health_counts_the_keys_at_openai_that_cannot_be_read_and_names_none(tmp_path: Path) -> None:
+    (tmp_path / "research").mkdir()
+    (tmp_path / "research" / "api_key").write_text("sk-of-research")
+
+    async def scene(stage: Stage) -> None:
+        teams = (f'[teams.{name}]\nupstream_key = "{name}"\n' for name in ("research", "lost"))
+        stage.access.text = f"{ACCESS}\n{''.join(teams)}"
+        async with stage.call("/healthz", None, "GET", headers={}) as response:
+            assert response.status == 200  # the others are served, and a deployment comes before its keys
+            assert (await response.json())["upstream_keys"] == "1 of 3 cannot be read"
+
+    play(scene, upstream_keys_dir=str(tmp_path))
 
 
 def test_health_says_that_an_access_file_is_broken_and_not_who_is_in_it() -> None:
@@ -1360,7 +1374,8 @@ def test_health_says_what_the_other_functions_say(body: bytes | None, status: in
                 async with stage.call("/healthz", None, "GET", headers={}) as response:
                     assert response.status == status
                     assert await response.json() == {
-                        "proxy": "ok", "access_file": "ok", "queue": "ok", "usage_sink": sink, **said,
+                        "proxy": "ok", "access_file": "ok", "upstream_keys": "ok", "queue": "ok",
+                        "usage_sink": sink, **said,
                     }  # fmt: skip
 
             async with (
