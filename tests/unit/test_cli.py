@@ -93,6 +93,16 @@ def test_a_revoked_user_is_not_let_in(run: Run, folder: Path) -> None:
     assert access(folder).holder(key, datetime.now(UTC)) is None
 
 
+def test_a_rotation_says_what_becomes_of_the_old_keys(run: Run) -> None:
+    first = run("user", "add", "alice", "--json").json["key_id"]
+    second = run("key", "add", "alice", "--json").json["key_id"]
+
+    *_, removed, kept = run("key", "rotate", "alice", "--overlap", "2h").out.splitlines()
+
+    assert removed == f"alice: key {first} removed"
+    assert kept.startswith(f"alice: key {second}: does not expire -> {second}: expires 2")
+
+
 def test_a_rotated_key_overlaps_with_the_old_one_for_as_long_as_is_said(run: Run, folder: Path) -> None:
     old = run("user", "add", "alice", "--json").json["key"]
     new = run("key", "rotate", "alice", "--overlap", "2h", "--json").json["key"]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from openai_proxy.access.callers import Access, AccessFileError
+from openai_proxy.access.changes import Change
 from openai_proxy.access.edits import NEW_FILE
 from openai_proxy.access.toml_edits import EditError
 from openai_proxy.adapters.access_file import AccessFile
@@ -26,7 +27,7 @@ def current(arguments: Arguments) -> Access:
         return file.current() if file.exists() else Access.parse(NEW_FILE)
 
 
-def edit(arguments: Arguments, change: Callable[[str], str], *, quiet: bool = False) -> None:
+def edit(arguments: Arguments, change: Callable[[str], str], *, quiet: bool = False) -> tuple[Change, ...]:
     """Change the access file, and say in words what changed, unless it is quiet or --json."""
     folder = existing_folder(arguments)
     with telling_which(folder.access_file):
@@ -37,6 +38,7 @@ def edit(arguments: Arguments, change: Callable[[str], str], *, quiet: bool = Fa
             print("A running proxy knows it within 5 s.")
     tell_ledger(arguments)
     remind_of_deployment(folder)
+    return made
 
 
 @contextlib.contextmanager
