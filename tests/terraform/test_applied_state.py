@@ -325,7 +325,7 @@ def test_code_that_was_shipped_is_no_difference(stub: Stub) -> None:
 def test_googles_sign_in_adds_who_may_come_in_and_tells_log_view_for_whom_it_is_signed(tmp_path: Path) -> None:
     fakes = {"google_compute_backend_service": {"generated_id": "987654321"}}
     stub = Stub.new(tmp_path / "google", fakes=fakes)
-    stub.apply(UPSTREAM_KEYS, '-var=google_sign_in={domain="usage.example.com", members=["domain:example.com"]}')
+    stub.apply(*CHOSEN, '-var=google_sign_in={domain="usage.example.com", members=["domain:example.com"]}')
     state = stub.state()
 
     grants = [_grant(values) for address, values in state.items() if "_iam_member" in address]
