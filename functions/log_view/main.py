@@ -15,7 +15,6 @@ import functions_framework
 
 from openai_proxy import bootstrap
 from openai_proxy.log_view import LogView
-from openai_proxy.page import text as page_text
 from openai_proxy.page.exchange import Question
 from openai_proxy.page.google_sign_in import ASSERTION
 from openai_proxy.page.sessions import cookie_name
@@ -36,7 +35,7 @@ def log_view(request: flask.Request) -> flask.Response:
     about(request.headers.get("traceparent"), _project())
     answer = _log_view().answer(_question(request), datetime.now(UTC))
     if answer.template is not None:
-        response = flask.make_response(flask.render_template(answer.template, text=page_text, **answer.context))
+        response = flask.make_response(flask.render_template(answer.template, **answer.context))
     elif answer.json is not None:
         response = flask.Response(json.dumps(answer.json), mimetype="application/json")
     else:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 import requests
@@ -204,18 +205,24 @@ def test_far_dates_are_answered(page: PageServing, since: str) -> None:
     assert answer.status_code == 200
 
 
+def _opens(page: PageServing, session: dict[str, str]) -> bool:
+    """Whether a session opens the page; unlike a key, it is tried as often as one likes."""
+    return requests.get(f"{page.root}/log", headers=BROWSER, cookies=session, timeout=30).status_code == 200
+
+
 def test_a_revoked_member_is_signed_out(page: PageServing) -> None:
     with requests.Session() as browser:
         browser.headers.update(BROWSER)
         sign_in(browser, page.root, page.keys["ada"])
         assert browser.get(f"{page.root}/log", timeout=30).status_code == 200
+        session = {COOKIE: browser.cookies[COOKIE]}
 
         page.write_access(without="ada")
         try:
             wait_for("the page to sign out", lambda: browser.get(f"{page.root}/log", timeout=30).status_code == 401)
         finally:
             page.write_access()
-            wait_for("the key to work again", lambda: get(page, "/log", "ada").status_code == 200)
+            wait_for("the session to hold again", lambda: _opens(page, session))
 
 
 def test_static_files_are_cached_by_their_content(page: PageServing) -> None:
@@ -260,3 +267,54 @@ def test_an_unreadable_ledger_is_a_page_that_says_what_to_do() -> None:
         assert "Nothing is lost" in answer.text
         assert "database" not in answer.text
         assert get(page, "/healthz").status_code == 503
+
+
+def test_who_looks_on_gets_no_body_while_nothing_is_new(page: PageServing) -> None:
+    first = get(page, "/log/requests", "linus", **BROWSER)
+    again = get(page, "/log/requests", "linus", **BROWSER, **{"If-None-Match": first.headers["ETag"]})
+    others = get(page, "/log/requests", "ada", **BROWSER, **{"If-None-Match": first.headers["ETag"]})
+
+    assert (first.status_code, "late" in first.text) == (200, True)
+    assert (again.status_code, again.content) == (304, b"")
+    assert others.status_code == 200
+
+
+def test_one_request_is_a_page_for_whose_it_is_and_nothing_for_anybody_else(page: PageServing) -> None:
+    own = get(page, "/log/requests/late", "linus", **BROWSER)
+    others = get(page, "/log/requests/late", "ada", **BROWSER)
+    missing = get(page, "/log/requests/never-was", "ada", **BROWSER)
+
+    assert (own.status_code, "Cost line by line" in own.text) == (200, True)
+    assert (others.status_code, others.text) == (missing.status_code, missing.text)
+    assert others.status_code == 404
+
+
+def test_requests_as_json_are_sent_piece_by_piece_and_are_one_list(page: PageServing) -> None:
+    answer = get(page, "/log/requests?period=all&sort=list_cost&format=json", "boss")
+    costs = [Decimal(record["list_cost"]) for record in answer.json() if record["list_cost"] is not None]
+
+    assert "Content-Length" not in answer.headers
+    assert len(costs) > 500
+    assert costs == sorted(costs)
+
+
+def test_a_zone_that_is_chosen_stays(page: PageServing) -> None:
+    with requests.Session() as browser:
+        browser.headers.update(BROWSER)
+        seen = sign_in(browser, page.root, page.keys["linus"])
+        utc = browser.get(f"{page.root}/log/requests/late", timeout=30).text
+        form = {"zone": "Asia/Kolkata", "token": token_of(seen.text)}
+        chosen = browser.post(f"{page.root}/log/time-zone", form, timeout=30)
+        kolkata = browser.get(f"{page.root}/log/requests/late", timeout=30).text
+
+    assert chosen.status_code == 200
+    assert "+00:00" in utc
+    assert "+05:30" in kolkata
+    assert "+05:30" not in utc
+
+
+@pytest.mark.parametrize("name", ["vendor/uPlot.iife.min.js", "page.js"])
+def test_scripts_come_from_the_folder_of_the_function(page: PageServing, name: str) -> None:
+    answer = get(page, f"/log/static/{name}")
+
+    assert (answer.status_code, "javascript" in answer.headers["Content-Type"]) == (200, True)

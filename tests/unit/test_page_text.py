@@ -76,6 +76,4 @@ def test_a_period_of_whole_days_names_its_first_and_last(since: datetime, until:
 def test_times_are_written_in_utc() -> None:
     time = datetime(2026, 11, 23, 5, 7, 9, tzinfo=timezone(timedelta(hours=9)))
 
-    assert page_text.moment(time) == "22 Nov 20:07:09"
     assert page_text.iso(time) == "2026-11-22T20:07:09Z"
-    assert page_text.day("2026-11-02") == "Mon 2 Nov 2026"

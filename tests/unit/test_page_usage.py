@@ -307,6 +307,8 @@ def test_who_has_no_usage_ever_is_shown_how_to_begin() -> None:
         ({"by": "tag:A"}, "invalid_by", "tag:project"),
         ({"sort": "size"}, "invalid_sort", "name, list_cost, requests"),
         ({"page": "model.0"}, "invalid_page", "1 to 999999"),
+        ({"page": "2"}, "invalid_page", "as model.2"),
+        ({"page": "moon.2"}, "invalid_page", "model, user, team, key, operation"),
         ({"table": "moon", "format": "csv"}, "invalid_table", "chart, near-limits, model"),
         ({"status": "fine"}, "invalid_status", "ok, error, open, unpriced, estimated"),
         ({"user": "a b"}, "invalid_user", "as ada"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_proxy.page.periods import BEGINNING, PeriodError, parse_period
+from openai_proxy.page.periods import BEGINNING, PeriodError, before, parse_period
 from openai_proxy.period import Period
 
 NOW = datetime(2026, 11, 23, 20, 52, 23, tzinfo=UTC)
@@ -25,6 +25,7 @@ def day(year: int, month: int, day_of_month: int) -> datetime:
         ({"period": "today"}, "today", day(2026, 11, 23)),
         ({"period": "7d"}, "7d", day(2026, 11, 17)),
         ({"period": "month"}, "month", day(2026, 11, 1)),
+        ({"period": "12m"}, "12m", day(2025, 12, 1)),
         ({"period": "all"}, "all", BEGINNING),
         ({"period": "7d", "since": "2026-11-20"}, None, day(2026, 11, 20)),
     ],
@@ -80,3 +81,44 @@ def test_any_parameters_give_a_period_or_a_reason(parameters: dict[str, str]) ->
     except PeriodError:
         return
     assert period.since < period.until
+
+
+def test_the_last_month_is_over() -> None:
+    january = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+    assert parse_period({"period": "last_month"}, january) == ("last_month", Period(day(2025, 12, 1), day(2026, 1, 1)))
+
+
+def test_a_day_that_people_choose_as_the_last_is_counted_and_a_time_is_not() -> None:
+    def until(text: str) -> datetime:
+        return parse_period({"until": text}, NOW, with_last_day=True)[1].until
+
+    assert until("2026-01-31") == day(2026, 2, 1)
+    assert until("2026-01-31T12:00:00Z") == datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert until("9999-12-31") == datetime.max.replace(tzinfo=UTC)
+    one_day = parse_period({"since": "2026-02-01", "until": "2026-02-01"}, NOW, with_last_day=True)[1]
+    assert one_day == Period(day(2026, 2, 1), day(2026, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"period": "today"}, Period(day(2026, 11, 22), NOW - timedelta(days=1))),
+        ({"period": "7d"}, Period(day(2026, 11, 10), NOW - timedelta(days=7))),
+        ({"period": "month"}, Period(day(2026, 10, 1), NOW.replace(month=10))),
+        ({"period": "last_month"}, Period(day(2026, 9, 1), day(2026, 10, 1))),
+        ({"period": "12m"}, Period(day(2024, 12, 1), NOW.replace(year=2025))),
+        ({"period": "all"}, None),
+        ({"since": "2026-11-01", "until": "2026-11-05"}, Period(day(2026, 10, 28), day(2026, 11, 1))),
+        ({"since": "0001-01-01", "until": "0001-01-02"}, None),
+        ({"since": "2100-01-01", "until": "2100-01-02"}, None),
+    ],
+)
+def test_the_period_before_is_as_long_as_what_has_passed(parameters: dict[str, str], expected: Period | None) -> None:
+    assert before(*parse_period(parameters, NOW), NOW) == expected
+
+
+def test_a_short_month_before_a_long_one_is_counted_whole() -> None:
+    now = datetime(2026, 3, 31, 12, tzinfo=UTC)
+
+    assert before(*parse_period({"period": "month"}, now), now) == Period(day(2026, 2, 1), day(2026, 3, 1))

@@ -10,7 +10,7 @@ from typing import get_args
 from urllib.parse import urlencode
 
 from openai_proxy.page.exchange import Question, RefusedError
-from openai_proxy.page.periods import NAMES, parse_period
+from openai_proxy.page.periods import parse_period
 from openai_proxy.ports import Selection, Status, Tag
 
 PERIOD = ("period", "since", "until")
@@ -93,11 +93,6 @@ def page_of(text: str) -> int:
     if not _PAGE.fullmatch(text):
         raise RefusedError(400, "page must be a whole number from 1 to 999999.", code="invalid_page")
     return int(text)
-
-
-def period_label(asked: Asked) -> str | None:
-    """The name of the period for a person; None where it has only its bounds."""
-    return None if asked.period_name is None else NAMES[asked.period_name]
 
 
 def _matching(given: Mapping[str, str], name: str, form: re.Pattern[str], expected: str) -> str | None:

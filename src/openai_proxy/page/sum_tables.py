@@ -9,7 +9,7 @@ from typing import Any
 from openai_proxy.page import cells
 from openai_proxy.page.asked import page_of
 from openai_proxy.page.exchange import RefusedError
-from openai_proxy.page.groups import Grouping, of_tag, offered
+from openai_proxy.page.groups import Grouping, grouping_of, of_tag, offered
 from openai_proxy.page.paging import Paging
 from openai_proxy.page.sums import Breakdown, cost_of, sum_of
 from openai_proxy.page.views import Cell, Column, Link, Table
@@ -65,7 +65,8 @@ def sum_table(visit: Visit, grouping: Grouping, totals: Sequence[UsageTotal], *,
     """
     sort = sort_of(visit)
     rows = _sorted(totals, grouping, sort)
-    paging = Paging(_page(visit, grouping), ROWS, len(rows))
+    paged, number = page_asked(visit)
+    paging = Paging(number if paged == grouping.name else 1, ROWS, len(rows))
     top = max(map(cost_of, rows), default=Decimal(0))
     name = f"by-{grouping.name.replace(':', '-').replace('_', '-')}"
 
@@ -89,9 +90,19 @@ def sum_table(visit: Visit, grouping: Grouping, totals: Sequence[UsageTotal], *,
     )
 
 
-def _page(visit: Visit, grouping: Grouping) -> int:
-    name, _, number = visit.question.query.get("page", "").strip().rpartition(".")
-    return page_of(number) if name == grouping.name else 1
+def page_asked(visit: Visit) -> tuple[str, int]:
+    """Which table is not on its first page, and on which it is; any, and 1, where nothing is said.
+
+    Raises:
+        RefusedError: there is no such table or page.
+    """
+    text = visit.question.query.get("page", "").strip()
+    if not text:
+        return "", 1
+    name, _, number = text.rpartition(".")
+    if grouping_of(name, ("",), parameter="page") is None:
+        raise RefusedError(400, "page must be a table and the number of its page, as model.2.", code="invalid_page")
+    return name, page_of(number)
 
 
 def _sorted(totals: Sequence[UsageTotal], grouping: Grouping, sort: str) -> Sequence[UsageTotal]:

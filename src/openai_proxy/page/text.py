@@ -43,12 +43,6 @@ def duration(ms: int | None) -> str:
     return f"{minutes:,} min {seconds} s"
 
 
-def day(text: str) -> str:
-    """`2026-11-23` as `Mon 23 Nov 2026`."""
-    date = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-    return f"{date:%a} {date.day} {date:%b %Y}"
-
-
 def period(value: Period) -> str:
     """A period as a person would say it: whole days inclusive, anything else to the minute."""
     if all(moment == _midnight(moment) for moment in (value.since, value.until)):
@@ -56,12 +50,6 @@ def period(value: Period) -> str:
         first = f"{value.since.day} {value.since:%b %Y}"
         return first if last == value.since else f"{first} to {last.day} {last:%b %Y}"
     return f"{value.since:%Y-%m-%d %H:%M} to {value.until:%Y-%m-%d %H:%M}"
-
-
-def moment(value: datetime) -> str:
-    """A time in UTC as `23 Nov 20:51:07`."""
-    value = value.astimezone(UTC)
-    return f"{value.day} {value:%b %H:%M:%S}"
 
 
 def iso(value: datetime) -> str:

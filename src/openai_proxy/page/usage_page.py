@@ -13,7 +13,7 @@ from openai_proxy.page.exports import records_answer, table_answer
 from openai_proxy.page.groups import grouping_of, tag_names
 from openai_proxy.page.periods import before
 from openai_proxy.page.request_rows import plain_head, request_table
-from openai_proxy.page.sum_tables import groupings, sort_of, sum_table, totals_by
+from openai_proxy.page.sum_tables import groupings, page_asked, sort_of, sum_table, totals_by
 from openai_proxy.page.sums import Breakdown
 from openai_proxy.page.tiles import facts, tiles
 from openai_proxy.page.usage_report import UsageReport
@@ -35,6 +35,7 @@ def usage_answer(visit: Visit) -> Answer:
     """
     drawn, table, form = Drawn.of(visit), visit.question.query.get("table", "").strip(), visit.asked.form
     sort_of(visit)
+    page_asked(visit)
     if table and form != "html":
         return table_answer(_table(visit, table, drawn), visit.selection.period, form)
     if form == "csv":
