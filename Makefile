@@ -39,6 +39,7 @@ bench: $(VENV)/.dev ## Measure every figure that the README states
 	$(BIN)/python benchmarks/pubsub.py
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/ledger_writes.py
 	$(BIN)/python benchmarks/fairness.py
 	$(BIN)/python benchmarks/access.py
 
@@ -56,6 +57,9 @@ deploy-%: build/% $(VENV)/bin/python ## Ship one: deploy-proxy, deploy-usage_sin
 
 secrets: $(VENV)/bin/python ## Send OpenAI's key (OPENAI_API_KEY, a pipe or a prompt), or a team's (KEY=name), to its secret
 	@$(DEPLOY) secrets $(KEY)
+
+redis: $(VENV)/bin/python ## Send the address of Redis or Valkey (RATE_LIMIT_URL, a pipe or a prompt) to its secret
+	@$(DEPLOY) redis
 
 access: $(VENV)/bin/python ## Send the access file (ACCESS_FILE, default access.toml) to its secret
 	@$(DEPLOY) access $(ACCESS_FILE)
@@ -89,4 +93,4 @@ build/%: FORCE
 	@find $@ -name __pycache__ -prune -exec rm -rf {} +
 
 FORCE:
-.PHONY: help install run test build check format docs bench lock plan-check deploy secrets access clean FORCE
+.PHONY: help install run test build check format docs bench lock plan-check deploy secrets redis access clean FORCE

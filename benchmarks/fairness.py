@@ -32,15 +32,18 @@ _MOST = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """What the other user does all the while."""
+    """What another does all the while: a user, or a stranger whose key opens nothing."""
 
     name: str
     options: tuple[str, ...]
+    by: str = "loud"
 
 
 _FLOODS = (
     Flood("50 connections, small requests", ("closed", "--connections", "50")),
     Flood("50 connections, bodies of 200 KB", ("closed", "--connections", "50", "--body-bytes", "200000")),
+    Flood("50 connections, bodies of 1 MB", ("closed", "--connections", "50", "--body-bytes", "1000000")),
+    Flood("50 connections without a key of ours", ("closed", "--connections", "50"), by="stranger"),
 )
 
 
@@ -51,9 +54,9 @@ class Scene:
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         proxy_core, load_core = cores[:2] if len(cores) > 1 else (None, None)
         pin(0, load_core)  # and the loads that it starts
-        self._keys = {user: new_key() for user in ("quiet", "loud")}
+        self._keys = {user: new_key() for user in ("quiet", "loud", "stranger")}
         access = folder / "access.toml"
-        access.write_text("version = 1\n" + "".join(_user(user, key) for user, key in self._keys.items()))
+        access.write_text("version = 1\n" + "".join(_user(user, self._keys[user]) for user in ("quiet", "loud")))
         upstream, port = free_port(), free_port()
         environ = {
             "OPENAI_API_KEY": "sk-of-the-team",
@@ -81,8 +84,8 @@ class Scene:
 
     @contextlib.contextmanager
     def flooded(self, flood: Flood) -> Iterator[None]:
-        """The other user keeps asking until the end."""
-        with self._load("loud", *flood.options, "--count", str(_ENDLESS)) as load:
+        """The other keeps asking until the end."""
+        with self._load(flood.by, *flood.options, "--count", str(_ENDLESS)) as load:
             time.sleep(_FLOOD_BEGINS_SECONDS)
             yield
             if load.poll() is not None:

@@ -3,6 +3,7 @@
     deploy.py deploy [FUNCTION ...]    build/FUNCTION/ -> Google Cloud; all three without a name
     deploy.py secrets [KEY]            OpenAI's key, or that of teams with upstream_key = "KEY", from OPENAI_API_KEY,
                                        a pipe or a prompt without echo
+    deploy.py redis                    the address of Redis or Valkey, from RATE_LIMIT_URL, a pipe or such a prompt
     deploy.py access FILE              the access file, once it is known to be a good one
 
 Only the standard library and gcloud. What is where comes from `terraform output`, so it is said in one place.
@@ -15,6 +16,7 @@ import argparse
 import getpass
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +45,7 @@ _PAUSE_SECONDS = 2.0
 _LARGEST_SECRET = 65_536  # bytes: https://cloud.google.com/secret-manager/quotas
 _BIGQUERY = "https://bigquery.googleapis.com/bigquery/v2/"
 _STORAGE = "https://storage.googleapis.com/storage/v1/"
+_REDIS = re.compile(r"(?:redis|valkey)s?://(?:[^/@]*@)?[^/@:]")  # up to the first letter of the host
 
 
 class DeployError(Exception):
@@ -71,6 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("deploy").add_argument("functions", nargs="*", choices=[*FUNCTIONS, []])
     commands.add_parser("secrets").add_argument("key", nargs="?")
+    commands.add_parser("redis")
     commands.add_parser("access").add_argument("file", type=Path)
     chosen = parser.parse_args(arguments)
     try:
@@ -78,6 +82,8 @@ def main(arguments: Sequence[str]) -> int:
             deploy(chosen.functions or FUNCTIONS)
         elif chosen.command == "secrets":
             put_openai_key(chosen.key)
+        elif chosen.command == "redis":
+            put_rate_limit_url()
         else:
             put_access_file(chosen.file)
     except DeployError as error:
@@ -119,13 +125,29 @@ def put_openai_key(name: str | None) -> None:
     secret = f"upstream_key_{name}" if name else "openai_api_key"
     if secret not in deployment.secrets:
         raise DeployError(f"there is no secret for {name}; add it to Terraform's variable upstream_keys, and apply")
-    key = os.environ.get("OPENAI_API_KEY", "")
-    if not key:
-        key = getpass.getpass("OpenAI API key (is not shown): ") if sys.stdin.isatty() else sys.stdin.readline()
-    key = key.strip()
-    if not key or any(character.isspace() or not character.isprintable() for character in key):
+    key = _told("OPENAI_API_KEY", "OpenAI API key")
+    if not _is_word(key):
         raise DeployError("that is no key: expected one word, in OPENAI_API_KEY, piped in, or typed")
     _add_version(deployment, secret, key)
+
+
+def put_rate_limit_url() -> None:
+    """Make the address of Redis or Valkey the newest version of its secret, since a password may be in it.
+
+    Raises:
+        DeployError: no deployment, no such secret, or no address was given.
+    """
+    deployment = _ready()
+    if "rate_limit_url" not in deployment.secrets:
+        raise DeployError("there is no secret for it; set Terraform's variable rate_limit_redis = true, and apply")
+    url = _told("RATE_LIMIT_URL", "Address of Redis or Valkey")
+    if not (_is_word(url) and _REDIS.match(url)):
+        raise DeployError(
+            "that is no address: expected redis://HOST:PORT or valkey://…, with TLS rediss:// or valkeys://, "
+            "in RATE_LIMIT_URL, piped in, or typed"
+        )
+    _add_version(deployment, "rate_limit_url", url)
+    print("In force with the proxy's next instances: make deploy-proxy")
 
 
 def put_access_file(path: Path) -> None:
@@ -154,6 +176,18 @@ def put_access_file(path: Path) -> None:
     print(f"{len(users)} users; in force within a minute, without a redeploy.")
     place = deployment.access_object or deployment.secrets["access_file"]
     _tell_ledger(deployment, AccessTrail(path), f"sent to {place}: {len(users)} users")
+
+
+def _told(variable: str, what: str) -> str:
+    """A secret, from the environment, a prompt without echo, or a pipe."""
+    told = os.environ.get(variable, "")
+    if not told:
+        told = getpass.getpass(f"{what} (is not shown): ") if sys.stdin.isatty() else sys.stdin.readline()
+    return told.strip()
+
+
+def _is_word(text: str) -> bool:
+    return bool(text) and not any(character.isspace() or not character.isprintable() for character in text)
 
 
 def _ready() -> Deployment:

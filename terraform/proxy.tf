@@ -11,6 +11,7 @@ locals {
     local.access_file_volumes,
     { for name, key in local.upstream_keys : key => "${local.upstream_keys_dir}/${name}/api_key" },
   )
+  proxy_secret_variables = var.rate_limit_redis ? { rate_limit_url = "RATE_LIMIT_URL" } : {} # a secret => the variable it is
 }
 
 resource "google_service_account" "proxy" {
@@ -62,6 +63,26 @@ resource "google_cloudfunctions2_function" "proxy" {
       USAGE_QUEUE_URL         = "pubsub://${local.project}/${google_pubsub_topic.usage_events.name}"
       UPSTREAM_KEYS_DIR       = local.upstream_keys_dir
     }, var.openai_base_url == null ? {} : { OPENAI_BASE_URL = var.openai_base_url })
+
+    # Read when an instance starts, so a new value is in force with the next one. All must count in the same place.
+    dynamic "secret_environment_variables" {
+      for_each = local.proxy_secret_variables
+      content {
+        key        = secret_environment_variables.value
+        project_id = local.project
+        secret     = google_secret_manager_secret.secret[secret_environment_variables.key].secret_id
+        version    = "latest"
+      }
+    }
+
+    direct_vpc_egress = var.vpc == null ? null : "VPC_EGRESS_PRIVATE_RANGES_ONLY" # OpenAI and Google's APIs: not through it
+    dynamic "direct_vpc_network_interface" {
+      for_each = var.vpc[*]
+      content {
+        network    = direct_vpc_network_interface.value.network
+        subnetwork = direct_vpc_network_interface.value.subnetwork
+      }
+    }
 
     # Volumes read `latest` at each access, so a new key works without a redeploy; one a secret, because one mount point
     # holds one secret.

@@ -1,6 +1,6 @@
 # A secret for each value that has its own readers and its own hand that changes it. Terraform makes each with a first
 # version that opens nothing: a function's revision fails while a secret has none. Real values: `make secrets`,
-# `make access`. No value is ever in the state: `secret_data_wo` is write-only.
+# `make access`, `make redis`. No value is ever in the state: `secret_data_wo` is write-only.
 
 locals {
   secrets = merge({
@@ -8,6 +8,8 @@ locals {
     session_secret = "${uuid()}${uuid()}" # 244 random bits, known to nobody; it needs no other value
     }, { for key in keys(local.access_file_volumes) : key => local.access_file_first }, {
     for name, key in local.upstream_keys : key => "not set yet: run make secrets KEY=${name}"
+    }, {
+    for key in keys(local.proxy_secret_variables) : key => "redis://not-set-yet-run-make-redis.invalid" # each counts for itself
   })
 
   upstream_keys = { for name in var.upstream_keys : name => "upstream_key_${name}" } # a team's name for it => ours
@@ -36,7 +38,7 @@ resource "google_secret_manager_secret_version" "first" {
 }
 
 resource "google_secret_manager_secret_iam_member" "proxy_reads" {
-  for_each  = toset(keys(local.proxy_volumes))
+  for_each  = toset(concat(keys(local.proxy_volumes), keys(local.proxy_secret_variables)))
   project   = local.project
   secret_id = google_secret_manager_secret.secret[each.key].secret_id
   role      = "roles/secretmanager.secretAccessor"

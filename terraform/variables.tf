@@ -98,6 +98,23 @@ variable "upstream_keys" {
   }
 }
 
+variable "rate_limit_redis" {
+  description = "Whether all instances of the proxy count each user's limits together in a Redis or Valkey of yours; `make redis` sends its address. If false, each counts for itself."
+  type        = bool
+  default     = false
+}
+
+variable "vpc" {
+  description = "The network and the subnetwork by which the proxy reaches private addresses, as that of Redis; null is none."
+  type        = object({ network = string, subnetwork = string })
+  default     = null
+
+  validation {
+    condition     = var.vpc == null || try(length(var.vpc.network) > 0 && length(var.vpc.subnetwork) > 0, false)
+    error_message = "vpc must name a network and a subnetwork of it in the region, of /26 or larger, as { network = \"default\", subnetwork = \"default\" }."
+  }
+}
+
 variable "functions" {
   description = "The size of each function. cpu is in vCPU; concurrency is requests at a time in one instance; min_instances above 0 removes cold starts and is billed while idle."
   type = object({

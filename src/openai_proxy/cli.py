@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sqlite3
 import sys
 from collections.abc import Sequence
 
@@ -54,15 +53,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except sqlite3.Error as error:
-        complain(f"the queue cannot be used now: {error}")
-        return 1
     except _EXPECTED_ERRORS as error:
-        complain(str(error))
+        complain(_said(error))
         return 1
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _said(error: Exception) -> str:
+    """What a person reads of an error; of the system's own, which file it is about, and no number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"cannot use {error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:

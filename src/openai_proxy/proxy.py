@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import aiohttp
 
@@ -40,6 +41,7 @@ from openai_proxy.wire.headers import value_of
 _KEEP_ALIVE_SECONDS = 15.0
 _LARGEST_HEADER = 64 * 1024
 _ACCEPT_TRIES = 2
+_STRANGERS = ""  # all who show no key take turns as one user more
 
 
 class Proxy:
@@ -99,20 +101,32 @@ class Proxy:
         await self._queue.close()
 
     async def _serve(self, client: Client) -> None:
+        answer = self._open_to_all(client)
+        if answer is None:
+            await self._exchange(client)
+        else:
+            await self._turns.take(_STRANGERS)
+            await answer()
+
+    def _open_to_all(self, client: Client) -> Callable[[], Awaitable[None]] | None:
+        """What answers a request that needs no key of ours."""
         if client.raw_path in {"/healthz", "/health"}:
-            session = self._connected().session
-            await Health(session, self._settings, self._access, self._queue, self._identity).answer(client)
-            return
+            health = Health(
+                self._connected().session,
+                self._settings,
+                access=self._access,
+                queue=self._queue,
+                identity=self._identity,
+                upstream_key=self._upstream_key,
+            )
+            return partial(health.answer, client)
         if is_of_page(client.raw_path):
-            await PageRelay(self._connected().session, self._settings, self._identity).relay(client)
-            return
+            return partial(PageRelay(self._connected().session, self._settings, self._identity).relay, client)
         if client.raw_path == "/" and client.method == "GET":
-            await client.answer(302, b"", [("location", "/log")])
-            return
+            return partial(client.answer, 302, b"", [("location", "/log")])
         if (value_of(client.headers, "upgrade") or "").lower() == "websocket":
-            await client.refuse(refusals.NO_WEBSOCKET)
-            return
-        await self._exchange(client)
+            return partial(client.refuse, refusals.NO_WEBSOCKET)
+        return None
 
     async def _exchange(self, client: Client) -> None:
         try:
@@ -123,9 +137,11 @@ class Proxy:
             await client.refuse(refusals.NO_ACCESS_FILE)
             return
         if caller is None:
+            await self._turns.take(_STRANGERS)
             await client.refuse(refusals.unauthorized(credential_of(authorization)[1]))
             return
         about_also(user_id=caller.user_id)
+        client.turn = partial(self._turns.take, caller.user_id, goes_on=True)
         await self._turns.take(caller.user_id)
         route = _admitted(client, caller)
         if isinstance(route, Refusal):

@@ -27,6 +27,36 @@ run "defaults" {
     condition     = length(google_cloud_run_service_iam_member.proxy_public) == 1
     error_message = "members need a Google account"
   }
+  assert {
+    condition     = length(google_cloudfunctions2_function.proxy.service_config[0].secret_environment_variables) == 0 && length(google_cloudfunctions2_function.proxy.service_config[0].direct_vpc_network_interface) == 0
+    error_message = "the proxy asks for a Redis or a network that nobody chose"
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.proxy.service_config[0].environment_variables["BUDGET_INSTANCES"] == tostring(google_cloudfunctions2_function.proxy.service_config[0].max_instance_count)
+    error_message = "the budgets reckon with another number of instances than there may be"
+  }
+}
+
+run "limits_in_a_private_redis" {
+  command = plan
+
+  variables {
+    rate_limit_redis = true
+    vpc              = { network = "team", subnetwork = "proxy" }
+  }
+
+  assert {
+    condition     = one(google_cloudfunctions2_function.proxy.service_config[0].secret_environment_variables).key == "RATE_LIMIT_URL" && contains(keys(google_secret_manager_secret_iam_member.proxy_reads), "rate_limit_url")
+    error_message = "the proxy is not told the address, or may not read it"
+  }
+  assert {
+    condition     = one(google_cloudfunctions2_function.proxy.service_config[0].direct_vpc_network_interface).network == "team" && one(google_cloudfunctions2_function.proxy.service_config[0].direct_vpc_network_interface).subnetwork == "proxy" && google_cloudfunctions2_function.proxy.service_config[0].direct_vpc_egress == "VPC_EGRESS_PRIVATE_RANGES_ONLY"
+    error_message = "the proxy does not reach the network, or reaches OpenAI through it"
+  }
+  assert {
+    condition     = length(google_cloudfunctions2_function.usage_sink.service_config[0].direct_vpc_network_interface) == 0 && length(google_cloudfunctions2_function.log_view.service_config[0].direct_vpc_network_interface) == 0
+    error_message = "others are in the network too"
+  }
 }
 
 run "everything_chosen" {

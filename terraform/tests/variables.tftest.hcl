@@ -19,13 +19,14 @@ run "wrong_1" {
     name                   = "a"
     openai_base_url        = "http://example.com/v1"
     upstream_keys          = ["Research"]
+    vpc                    = { network = "team", subnetwork = "" }
     functions              = { proxy = { concurrency = 0 } }
     ledger_retention_days  = 31
     message_retention_days = 0
     labels                 = { Team = "a" }
   }
 
-  expect_failures = [var.google_sign_in, var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.upstream_keys, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
+  expect_failures = [var.google_sign_in, var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.upstream_keys, var.vpc, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
 }
 
 run "wrong_2" {
@@ -39,13 +40,14 @@ run "wrong_2" {
     name                   = "OpenAI"
     openai_base_url        = ""
     upstream_keys          = ["a_b", "a-b"]
+    vpc                    = { network = "", subnetwork = "proxy" }
     functions              = { proxy = { concurrency = 1001 } }
     ledger_retention_days  = 90.5
     message_retention_days = 32
     labels                 = { team = "A B" }
   }
 
-  expect_failures = [var.google_sign_in, var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.upstream_keys, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
+  expect_failures = [var.google_sign_in, var.project, var.alert_email, var.region, var.name, var.openai_base_url, var.upstream_keys, var.vpc, var.functions, var.ledger_retention_days, var.message_retention_days, var.labels]
 }
 
 run "wrong_3" {

@@ -33,8 +33,8 @@ class Picture:
 
 
 PICTURES: Mapping[str, Picture] = {
-    "log": Picture("admin", "/log?by=model", height=1000, points=True),
-    "log-dark": Picture("admin", "/log?by=model", height=1000, points=True, scheme="dark"),
+    "log": Picture("admin", "/log?period=12m", height=1000, points=True),
+    "log-dark": Picture("admin", "/log?period=12m", height=1000, points=True, scheme="dark"),
     "log-requests": Picture("admin", "/log/requests"),
     "log-request": Picture("admin", "/log/requests", opens="/log/requests/"),
     "log-phone": Picture("member", "/log", width=390, height=844, scheme="dark"),
@@ -74,7 +74,10 @@ def save(program: str, site: DemoSite, names: Sequence[str], folder: Path) -> No
                     one.page.locator(f"tbody a[href*='{picture.opens}']").first.click()
                     one.page.wait_for_load_state("networkidle")
                 if picture.points:
-                    one.page.locator(".u-over").hover()
+                    place = one.page.locator(".u-over")
+                    size = place.bounding_box()
+                    assert size is not None
+                    place.hover(position={"x": size["width"] * 0.04, "y": size["height"] / 2})
                 one.page.screenshot(path=folder / f"{name}.png")
 
 

@@ -134,6 +134,22 @@ def test_a_choice_takes_effect_at_once_and_its_address_names_only_what_is_chosen
     assert query(admin.page)["period"] == ["month"]
 
 
+def test_a_choice_by_keyboard_takes_effect_when_it_is_left(admin: Opened) -> None:
+    admin.go("/log")
+    page = admin.page
+    page.get_by_label("Status").focus()
+
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_label("Status")).to_have_value("ok")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_label("Status")).not_to_have_value("ok")
+    assert "status" not in query(page)
+    page.keyboard.press("Tab")
+
+    page.wait_for_url("**status=*")
+    assert query(page)["status"] != ["ok"]
+
+
 def test_dates_are_chosen_with_their_last_day_in_them(admin: Opened) -> None:
     admin.go("/log?status=ok")
     page = admin.page

@@ -67,7 +67,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     shutil.copy(ROOT / "Makefile", checkout)
     with loopback() as proxy, fake_google(folder) as google:
         stub = Stub.new(folder / "stub", fakes={"google_cloudfunctions2_function": {"service_config.uri": proxy.url}})
-        stub.apply('-var=upstream_keys=["research"]')
+        stub.apply('-var=upstream_keys=["research"]', "-var=rate_limit_redis=true")
         google.seed(_as_made(stub))
         environ = gcloud_environ(folder, functions=google.url, secrets=proxy.url)
         environ |= {"TERRAFORM_DIR": str(stub.configuration), "HEALTH_SECONDS": "0"}
@@ -229,6 +229,42 @@ def test_no_key_is_not_sent(world: World) -> None:
     assert done.returncode != 0
     assert "that is no key" in done.stderr
     assert len(world.loopback.versions) == before
+
+
+def test_the_address_of_redis_goes_into_its_secret_and_nowhere_else(world: World) -> None:
+    url = "rediss://:made-up-9012@10.0.0.3:6378/0"
+
+    done = world.make("redis", RATE_LIMIT_URL=url)
+
+    assert done.returncode == 0, done.stderr
+    assert world.loopback.versions[-1] == ("projects/acme-team/secrets/openai-proxy-rate-limit-url", url)
+    assert "make deploy-proxy" in done.stdout
+    assert "made-up-9012" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("url", ["", "10.0.0.3:6379", "http://:made-up@10.0.0.3", "redis://:made-up@", "redis:// a"])
+def test_what_is_no_address_of_redis_is_not_sent_and_not_shown(url: str, world: World) -> None:
+    before = len(world.loopback.versions)
+
+    done = world.make("redis", RATE_LIMIT_URL=url)
+
+    assert done.returncode != 0
+    assert "that is no address: expected redis://HOST:PORT" in done.stderr
+    assert "made-up" not in done.stdout + done.stderr
+    assert len(world.loopback.versions) == before
+
+
+def test_an_address_of_redis_without_a_secret_names_the_variable(world: World, tmp_path: Path) -> None:
+    state = json.loads((world.stub.configuration / "terraform.tfstate").read_text())
+    output = state["outputs"]["deploy"]
+    del output["value"]["secrets"]["rate_limit_url"], output["type"][1]["secrets"][1]["rate_limit_url"]
+    (tmp_path / "terraform.tfstate").write_text(json.dumps(state))
+
+    done = world.make("redis", RATE_LIMIT_URL="redis://10.0.0.3", TERRAFORM_DIR=str(tmp_path))
+
+    assert _first_line(done) == (
+        "redis: there is no secret for it; set Terraform's variable rate_limit_redis = true, and apply"
+    )
 
 
 def test_the_access_file_goes_into_its_secret(world: World, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_googles_word_opens_the_page_of_who_has_that_address(page: PageServing, 
         timeout=30,
         allow_redirects=False,
     )
-    assert (gone.status_code, gone.headers["Location"]) == (303, "/log?gcp-iap-mode=CLEAR_LOGIN_COOKIE")
+    assert (gone.status_code, gone.headers["Refresh"]) == (200, "0; url=/log?gcp-iap-mode=CLEAR_LOGIN_COOKIE")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from openai_proxy.access import events as access_events
+from openai_proxy.bootstrap import rate_limits
 from openai_proxy.settings import Settings
 from terraform_stub import ROOT, VARIABLES, Stub, missing
 
@@ -33,6 +34,7 @@ GRANTS = {
     (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-access-file"),
     (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-upstream-key-research"),
     (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-upstream-key-model-evals"),
+    (PROXY, "roles/secretmanager.secretAccessor", "secret openai-proxy-rate-limit-url"),
     (USAGE_SINK, "projects/acme-team/roles/openai_proxy_ledger_appender", "table openai_proxy.usage_records"),
     (USAGE_SINK, "roles/pubsub.publisher", "topic openai-proxy-dead-letters"),
     (LOG_VIEW, "roles/bigquery.dataViewer", "dataset openai_proxy"),
@@ -49,7 +51,7 @@ GRANTS = {
     (BUILD, "roles/storage.objectViewer", "project acme-team"),
 }
 
-UPSTREAM_KEYS = '-var=upstream_keys=["research", "model_evals"]'
+CHOSEN = ('-var=upstream_keys=["research", "model_evals"]', "-var=rate_limit_redis=true")
 
 # Of the platform, not ours: gunicorn's threads, and an execution's id in each line of the log.
 PLATFORM = {"THREADS", "LOG_EXECUTION_ID"}
@@ -64,6 +66,7 @@ ENVIRONMENT = {
         "LOG_VIEW_AUDIENCE",
         "LOG_VIEW_URL",
         "OPENAI_API_KEY_FILE",
+        "RATE_LIMIT_URL",
         "UPSTREAM_KEYS_DIR",
         "USAGE_QUEUE_URL",
     },
@@ -75,7 +78,7 @@ ENVIRONMENT = {
 @pytest.fixture(scope="module")
 def stub(tmp_path_factory: pytest.TempPathFactory) -> Stub:
     one = Stub.new(tmp_path_factory.mktemp("applied"))
-    one.apply(UPSTREAM_KEYS)
+    one.apply(*CHOSEN)
     return one
 
 
@@ -151,8 +154,23 @@ def test_a_rotated_key_needs_no_redeploy(state: Mapping[str, Mapping[str, Any]])
     ]
 
     assert versions == ["latest"] * 5
-    assert "OPENAI_API_KEY" not in _service(state, "proxy")["environment_variables"]
-    assert not _service(state, "proxy")["secret_environment_variables"]
+    variables = _service(state, "proxy")["secret_environment_variables"]
+    assert "OPENAI_API_KEY" not in {
+        *_service(state, "proxy")["environment_variables"],
+        *(one["key"] for one in variables),
+    }
+
+
+def test_the_address_of_redis_is_read_from_its_secret_and_reaches_nothing_before_it_is_sent(
+    state: Mapping[str, Mapping[str, Any]],
+) -> None:
+    (variable,) = _service(state, "proxy")["secret_environment_variables"]
+    first = state['google_secret_manager_secret_version.first["rate_limit_url"]']["secret_data_wo"]
+
+    assert (variable["key"], variable["secret"]) == ("RATE_LIMIT_URL", "openai-proxy-rate-limit-url")
+    assert "RATE_LIMIT_URL" not in _service(state, "proxy")["environment_variables"]
+    assert first.endswith(".invalid")
+    assert rate_limits(Settings(rate_limit_url=first))  # an address that the proxy starts with
 
 
 def test_threads_follow_concurrency(state: Mapping[str, Mapping[str, Any]]) -> None:
@@ -240,8 +258,8 @@ def test_no_secret_has_a_value_in_the_state(state: Mapping[str, Mapping[str, Any
     versions = [values for address, values in state.items() if "google_secret_manager_secret_version" in address]
 
     # the stand-in keeps write-only arguments, which Terraform itself never does: what counts is that they are used
-    assert len(versions) == 5
-    assert [values["secret_data"] for values in versions] == [None] * 5
+    assert len(versions) == 6
+    assert [values["secret_data"] for values in versions] == [None] * 6
     assert all(values["secret_data_wo"] for values in versions)
 
 
@@ -284,7 +302,7 @@ def test_outputs_say_what_a_member_needs(stub: Stub) -> None:
 
 
 def test_a_second_plan_is_empty(stub: Stub) -> None:
-    done = stub.run("plan", "-detailed-exitcode", "-no-color", *VARIABLES, UPSTREAM_KEYS)
+    done = stub.run("plan", "-detailed-exitcode", "-no-color", *VARIABLES, *CHOSEN)
 
     assert done.returncode == 0, done.stdout
 
@@ -295,7 +313,7 @@ def test_code_that_was_shipped_is_no_difference(stub: Stub) -> None:
     changed = Stub(stub.folder)
     (changed.folder / "terraform" / "project.tf").write_text(text.replace("python313", "python314"), "utf-8")
     try:
-        done = changed.run("plan", "-no-color", *VARIABLES, UPSTREAM_KEYS)
+        done = changed.run("plan", "-no-color", *VARIABLES, *CHOSEN)
     finally:
         (changed.folder / "terraform" / "project.tf").write_text(text, "utf-8")
 
@@ -307,7 +325,7 @@ def test_code_that_was_shipped_is_no_difference(stub: Stub) -> None:
 def test_googles_sign_in_adds_who_may_come_in_and_tells_log_view_for_whom_it_is_signed(tmp_path: Path) -> None:
     fakes = {"google_compute_backend_service": {"generated_id": "987654321"}}
     stub = Stub.new(tmp_path / "google", fakes=fakes)
-    stub.apply(UPSTREAM_KEYS, '-var=google_sign_in={domain="usage.example.com", members=["domain:example.com"]}')
+    stub.apply(*CHOSEN, '-var=google_sign_in={domain="usage.example.com", members=["domain:example.com"]}')
     state = stub.state()
 
     grants = [_grant(values) for address, values in state.items() if "_iam_member" in address]

@@ -250,7 +250,15 @@ def test_what_changes_is_told_before_it_is_shipped(run: Run, folder: Path, tmp_p
         (("user", "set", "alice"), "there is nothing to set"),
         (("user", "set", "bob", "--role", "lead"), "there is no user 'bob'"),
         (("user", "show", "bob"), "there is no user 'bob'"),
-        (("user", "set", "alice", "--budget", "none", "--budget", "1/day"), "say none, or budgets, not both"),
+        (("user", "set", "alice", "--budget", "none", "--budget", "1/day"), "--budget: say none, or amounts, not both"),
+        (
+            ("user", "set", "alice", "--budget", "2/day", "--budget", "1/day"),
+            "--budget: there is a budget with the period day already; one of each period",
+        ),
+        (
+            ("team", "add", "x", "--user-budget", "none", "--user-budget", "1/day"),
+            "--user-budget: say none, or amounts, not both",
+        ),
         (("user", "set", "alice", "--budget", "2/day", "--budget", "1/day"), "a budget with the period day already"),
         (("user", "set", "alice", "--team", "a b"), "users.alice.team: expected 1 to 64 letters"),
         (("team", "set", "x", "--store"), "there is no team 'x'"),

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 from openai_proxy.access.callers import Access, AccessFileError
 from openai_proxy.access.edits import NEW_FILE, add_user, issued_key
 from openai_proxy.access.events import Editor
-from openai_proxy.adapters.access_file import AccessFile
+from openai_proxy.adapters import access_file
+from openai_proxy.adapters.access_file import AccessFile, NewestAccess
 from serving import wait_for
 
 EDITOR = Editor("ada", "user add")
@@ -35,7 +37,7 @@ def adding(name: str) -> Callable[[str], str]:
 
 
 def look(file: AccessFile) -> Access:
-    file._next_look = 0.0  # noqa: SLF001 - a second passes
+    file._looked = -inf  # noqa: SLF001 - four seconds pass
     return file.current()
 
 
@@ -59,6 +61,40 @@ def test_an_unchanged_file_is_not_parsed_again(path: Path) -> None:
     first = file.current()
 
     assert look(file) is first
+
+
+def test_while_a_change_is_read_everybody_is_served_what_held_before(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_file, "_LOOK_SECONDS", 0.0)
+    path.write_text(adding("ada")(NEW_FILE))
+    looks, gate = 0, threading.Event()
+
+    def content() -> str | bytes:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            gate.wait()
+        return path.read_bytes()
+
+    newest = NewestAccess(path, content)
+    assert set(newest.current().users) == {"ada"}
+
+    path.write_text(adding("grace")(NEW_FILE))
+    assert [set(newest.current().users) for _ in range(100)] == [{"ada"}] * 100
+    assert looks <= 2
+    gate.set()
+    wait_for("the change", lambda: set(newest.current().users) == {"grace"}, 5)
+
+
+def test_after_a_pause_nobody_is_served_what_was_true_before_it(path: Path) -> None:
+    file = AccessFile(path)
+    file.edit(adding("ada"), new=NEW_FILE, editor=EDITOR)
+    assert set(file.current().users) == {"ada"}
+
+    path.write_text(adding("grace")(NEW_FILE))
+
+    assert set(look(file).users) == {"grace"}
 
 
 def test_a_change_is_seen_that_the_files_times_and_size_do_not_tell(path: Path) -> None:

@@ -72,12 +72,12 @@ def test_what_is_odd_in_a_good_file_has_its_place() -> None:
         "line 9, column 51: teams.empty.user_budgets[1].amount: 0 refuses every request that costs anything",
         "line 12, column 1: teams.full.models: an empty list allows no model at all",
         "line 23, column 1: users.ada.keys[1].id: a key of ada has this id too, so the ledger does not tell them apart",
-        "line 26, column 1: users.ada.keys[1].expires_time: not after created_time: this key never opened anything",
+        "line 26, column 1: users.ada.keys[1].expires_time: not after created_time: one of them is wrong",
         "line 28, column 8: users.bob: there is no key; try: key add bob",
         "line 29, column 1: users.bob.team: there is no table [teams.nowhere], so nothing holds for this team",
         "line 32, column 1: users.carol.keys: all keys have expired; try: key add carol",
         "line 32, column 102: users.carol.keys[0].created_time: in the future, which has no effect",
-        "line 32, column 139: users.carol.keys[0].expires_time: not after created_time: this key never opened anything",
+        "line 32, column 139: users.carol.keys[0].expires_time: not after created_time: one of them is wrong",
     ]
 
 

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from openai_proxy.adapters import access_file, bucket_object
+from openai_proxy.adapters import access_file
 from openai_proxy.adapters.access_file import NewestAccess
 from openai_proxy.adapters.bucket_object import BucketObject
 from openai_proxy.bootstrap import access_source
@@ -23,7 +23,6 @@ class Storage:
     content: bytes | None = b"one"
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
-    open: threading.Event = field(default_factory=threading.Event)
 
 
 @pytest.fixture
@@ -36,7 +35,6 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
         def do_GET(self) -> None:
             known = self.headers.get("if-none-match")
             one.asked.append((self.path, known))
-            one.open.wait()
             content, etag = one.content, f'"{hash(one.content)}"'
             status = 404 if content is None else 304 if etag == known else 200
             body = content if content is not None and status == 200 else b""
@@ -51,7 +49,6 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
             """Say nothing."""
 
     one = Storage()
-    one.open.set()
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
@@ -60,7 +57,6 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
         try:
             yield one
         finally:
-            one.open.set()
             server.shutdown()
             thread.join()
 
@@ -69,52 +65,25 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every use is one after a pause, so that no test waits four seconds."""
     monkeypatch.setattr(access_file, "_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(bucket_object, "_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(bucket_object, "_STALE_SECONDS", 0.0)
+    monkeypatch.setattr(access_file, "_STALE_SECONDS", 0.0)
 
 
-def test_the_first_who_asks_waits_for_the_content(storage: Storage) -> None:
+def test_the_content_is_asked_for_by_its_name_and_seen_when_it_changes(storage: Storage) -> None:
     found = BucketObject("acme", "team/access.toml")
 
-    assert [found.content(), found.content()] == [b"one", b"one"]
-    assert storage.asked == [(OBJECT, None)]
-
-
-@pytest.mark.usefixtures("at_once")
-def test_after_a_pause_nobody_is_served_what_was_true_before_it(storage: Storage) -> None:
-    found = BucketObject("acme", "team/access.toml")
     assert found.content() == b"one"
-
     storage.content = b"two"
-
     assert found.content() == b"two"
+    assert [path for path, _ in storage.asked] == [OBJECT] * 2
 
 
-@pytest.mark.usefixtures("at_once")
 def test_content_that_did_not_change_is_not_sent_again(storage: Storage) -> None:
     found = BucketObject("acme", "team/access.toml")
 
     assert [found.content(), found.content()] == [b"one", b"one"]
-    assert storage.sent[0] == 200
-    assert {*storage.sent[1:]} == {304}
+    assert storage.sent == [200, 304]
 
 
-def test_while_somebody_looks_the_others_are_served_at_once(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket_object, "_LOOK_SECONDS", 0.0)
-    found = BucketObject("acme", "team/access.toml")
-    assert found.content() == b"one"
-
-    storage.open.clear()
-    storage.content = b"two"
-    assert [found.content() for _ in range(100)] == [b"one"] * 100
-    assert len(storage.asked) <= 2
-    storage.open.set()
-
-    while found.content() != b"two":
-        pass
-
-
-@pytest.mark.usefixtures("at_once")
 def test_no_object_and_no_storage_are_reasons_and_no_content(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     storage.content = None
     assert BucketObject("acme", "access.toml").content() == "Cloud Storage answers 404"

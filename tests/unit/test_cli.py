@@ -93,6 +93,16 @@ def test_a_revoked_user_is_not_let_in(run: Run, folder: Path) -> None:
     assert access(folder).holder(key, datetime.now(UTC)) is None
 
 
+def test_a_rotation_says_what_becomes_of_the_old_keys(run: Run) -> None:
+    first = run("user", "add", "alice", "--json").json["key_id"]
+    second = run("key", "add", "alice", "--json").json["key_id"]
+
+    *_, removed, kept = run("key", "rotate", "alice", "--overlap", "2h").out.splitlines()
+
+    assert removed == f"alice: key {first} removed"
+    assert kept.startswith(f"alice: key {second}: does not expire -> {second}: expires 2")
+
+
 def test_a_rotated_key_overlaps_with_the_old_one_for_as_long_as_is_said(run: Run, folder: Path) -> None:
     old = run("user", "add", "alice", "--json").json["key"]
     new = run("key", "rotate", "alice", "--overlap", "2h", "--json").json["key"]
@@ -115,7 +125,7 @@ def test_a_rotated_key_overlaps_with_the_old_one_for_as_long_as_is_said(run: Run
         (("usage", "--since", "2026-05-02", "--until", "2026-05-01"), "since must be before until"),
         (("reprice", "--since", "yesterday"), "since must be a date"),
         (("prices", "check", "--until", "soon"), "until must be a date"),
-        (("replay", "/nowhere/log"), "No such file or directory"),
+        (("replay", "/nowhere/log"), "cannot use /nowhere/log: No such file or directory"),
         (("serve", "--port", "http"), "the port must be a number from 0 to 65535"),
         (("serve", "--port", "65536"), "the port must be a number from 0 to 65535"),
     ],
@@ -152,8 +162,11 @@ def test_a_broken_access_file_is_said(run: Run, folder: Path) -> None:
     run("user", "add", "alice")
     (folder / "access.toml").write_text("version = 1\n[")
 
-    assert complaint(run("user", "add", "bob")).startswith("the access file, line 2, column 2: not TOML")
-    assert complaint(run("user", "list")).startswith("the access file, line 2, column 2: not TOML")
+    says = f"{folder / 'access.toml'}: the access file, line 2, column 2: not TOML"
+    assert complaint(run("user", "add", "bob")).startswith(says)
+    assert complaint(run("user", "list")).startswith(says)
+    assert complaint(run("serve", "--port", "0")).startswith(says)
+    assert complaint(run("access", "diff", "/dev/null", str(folder / "access.toml"))).startswith("/dev/null: ")
 
 
 def test_a_corrupted_queue_and_ledger_are_said(run: Run, folder: Path) -> None:
@@ -403,7 +416,11 @@ def test_a_locked_queue_is_said(run: Run, folder: Path) -> None:
     with closing(sqlite3.connect(folder / "queue.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
 
-        assert complaint(run("dead-letters", "replay")) == "the queue cannot be used now: database is locked"
+        said = complaint(run("dead-letters", "replay"))
+
+    assert said.startswith(
+        f"the queue sqlite:///{folder / 'queue.sqlite3'} cannot be used now (database is locked); try"
+    )
 
 
 def test_a_deployment_is_said_to_need_the_changed_file(

@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -1244,6 +1245,67 @@ def test_a_request_that_begins_while_the_process_stops_costs_nothing() -> None:
     play(scene, answering(seen=seen))
 
 
+# Whose turn it is
+
+
+async def handed(stage: Stage, path: str, headers: Mapping[str, str], *parts: bytes) -> AsyncIterator[int]:
+    """Hand a request to the proxy as a server does: yields each part's number when it is asked for, then the status."""
+    asked: asyncio.Queue[int] = asyncio.Queue()
+    left = list(enumerate(parts))
+
+    async def receive() -> dict[str, Any]:
+        number, part = left.pop(0)
+        asked.put_nowait(number)
+        return {"type": "http.request", "body": part, "more_body": bool(left)}
+
+    async def send(message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            asked.put_nowait(message["status"])
+
+    lines = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "POST", "raw_path": path.encode(), "headers": lines}
+    served = asyncio.create_task(stage.proxy(scope, receive, send))
+    number = 0
+    while number < HTTPStatus.OK:
+        number = await asked.get()
+        yield number
+    await served
+
+
+def test_a_crowd_without_keys_does_not_come_before_a_member() -> None:
+    async def scene(stage: Stage) -> None:
+        answered: list[int] = []
+
+        async def ask(headers: Mapping[str, str]) -> None:
+            answered.extend([status async for status in handed(stage, "/v1/nothing", headers, b"")])
+
+        await ask(BEARER)
+        *crowd, member = (asyncio.create_task(ask(headers)) for headers in [*[{}] * 50, BEARER])
+        await member
+        assert answered.count(401) < 5
+        await asyncio.gather(*crowd)
+        assert sorted(answered) == [401] * 50 + [404] * 2
+
+    play(scene)
+
+
+def test_large_bodies_of_a_flood_are_read_one_after_the_other() -> None:
+    async def scene(stage: Stage) -> None:
+        read: list[int] = []
+        body = (b'{"background": true, ', b'"model": "gpt-4o", ', b'"input": "a"', b"}")
+
+        async def ask(request: int) -> None:
+            async for number in handed(stage, "/v1/responses", BEARER, *body):
+                read.extend([request] if number < len(body) else [])
+
+        async with stage.call(headers={"authorization": f"Bearer {TRUSTED}"}):
+            pass  # another user is there
+        await asyncio.gather(*map(ask, range(10)))
+        assert read == [request for request in range(10) for _ in body]
+
+    play(scene)
+
+
 # Health, and the page
 
 
@@ -1252,7 +1314,7 @@ def test_health_names_what_cannot_be_reached() -> None:
         async with stage.call("/healthz", None, "GET", headers={}) as response:
             assert (response.status, await response.json()) == (
                 200,
-                {"proxy": "ok", "access_file": "ok", "queue": "ok"},
+                {"proxy": "ok", "access_file": "ok", "upstream_keys": "ok", "queue": "ok"},
             )
         stage.queue.failures = 1
         async with stage.call("/health", None, "GET", headers={}) as response:
@@ -1260,6 +1322,20 @@ def test_health_names_what_cannot_be_reached() -> None:
             assert (await response.json())["queue"] == "the disk is full"
 
     play(scene)
+
+
+def test_health_counts_the_keys_at_openai_that_cannot_be_read_and_names_none(tmp_path: Path) -> None:
+    (tmp_path / "research").mkdir()
+    (tmp_path / "research" / "api_key").write_text("sk-of-research")
+
+    async def scene(stage: Stage) -> None:
+        teams = (f'[teams.{name}]\nupstream_key = "{name}"\n' for name in ("research", "lost"))
+        stage.access.text = f"{ACCESS}\n{''.join(teams)}"
+        async with stage.call("/healthz", None, "GET", headers={}) as response:
+            assert response.status == 200  # the others are served, and a deployment comes before its keys
+            assert (await response.json())["upstream_keys"] == "1 of 3 cannot be read"
+
+    play(scene, upstream_keys_dir=str(tmp_path))
 
 
 def test_health_says_that_an_access_file_is_broken_and_not_who_is_in_it() -> None:
@@ -1298,7 +1374,8 @@ def test_health_says_what_the_other_functions_say(body: bytes | None, status: in
                 async with stage.call("/healthz", None, "GET", headers={}) as response:
                     assert response.status == status
                     assert await response.json() == {
-                        "proxy": "ok", "access_file": "ok", "queue": "ok", "usage_sink": sink, **said,
+                        "proxy": "ok", "access_file": "ok", "upstream_keys": "ok", "queue": "ok",
+                        "usage_sink": sink, **said,
                     }  # fmt: skip
 
             async with (

@@ -260,7 +260,7 @@ def test_who_came_by_googles_word_has_forms_of_their_own_and_signs_out_there() -
     mine = replace(asked, form={"token": one.form_token(question(assertion="ada@example.com"))})
     yours = replace(asked, form={"token": one.form_token(question(assertion="boss@example.com"))})
 
-    assert one.sign_out(mine).headers["Location"] == SIGN_OUT_PATH
+    assert one.sign_out(mine).headers["Refresh"] == f"0; url={SIGN_OUT_PATH}"
     with pytest.raises(RefusedError):
         one.sign_out(yours)
 

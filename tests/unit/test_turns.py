@@ -105,6 +105,19 @@ def test_those_who_wait_begin_user_by_user() -> None:
     run(scene)
 
 
+def test_what_goes_on_comes_before_what_its_user_begins() -> None:
+    async def scene() -> None:
+        turns, begun = idle(), Begun()
+        tasks = await waiting(turns, begun, "a", "b", "a", "a", "b")
+        await turns.take("a", goes_on=True)
+        begun.append("a goes on")
+        await asyncio.gather(*tasks)
+
+        assert begun == ["a", "b", "a goes on", "b", "a", "a"]
+
+    run(scene)
+
+
 def test_a_request_that_was_given_up_takes_nobodys_turn() -> None:
     async def scene() -> None:
         turns, begun = idle(), Begun()

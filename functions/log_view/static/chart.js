@@ -28,7 +28,7 @@ function read(table) {
   };
   return {
     labels: rows.map((row) => row.cells[0].textContent.trim()),
-    marks: rows.map((row) => row.cells[0].textContent.trim().replace(/^\w{3} (?=\d)/, "").replace(/(?<=\d \w{3}) \d{4}$/, "")),
+    marks: rows.map((row) => row.cells[0].textContent.trim().replace(/^\w{3} (?=\d{1,2} )/, "").replace(/(?<=\d \w{3}) \d{4}$/, "")),
     series: [...table.tHead.rows[0].cells].slice(1).map((head, index) => ({
       label: head.textContent.trim(),
       hue: (index % HUES) + 1,

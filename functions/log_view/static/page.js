@@ -2,11 +2,33 @@
 
 import { writeNumbers } from "./numbers.js";
 
+// A choice by pointer counts at once; one by keyboard when it is left or Enter is pressed, for arrows pass by others.
 function submitOnChange(field) {
-  field.addEventListener("change", () => {
-    document.getElementById("main").setAttribute("aria-busy", "true");
-    field.form.requestSubmit();
+  let typing = false;
+  let changed = false;
+  const submit = () => changed && field.form.requestSubmit();
+  field.addEventListener("pointerdown", () => (typing = false));
+  field.addEventListener("keydown", ({ key }) => {
+    typing = true;
+    if (key === "Enter" && field.tagName === "SELECT") submit();
   });
+  field.addEventListener("change", () => {
+    changed = true;
+    if (!typing) submit();
+  });
+  field.addEventListener("blur", submit);
+}
+
+// The next page is on its way: this one says so, quietly.
+function sayBusy() {
+  const main = document.getElementById("main");
+  const busy = () => main.setAttribute("aria-busy", "true");
+  document.addEventListener("submit", busy);
+  document.addEventListener("click", (event) => {
+    if (event.target.closest(".pills a:not([href^='#']), .tabs a, thead a, .pages a") && !event.ctrlKey && !event.metaKey && !event.shiftKey) busy();
+  });
+  // A page that comes back from the browser's history is there again
+  addEventListener("pageshow", () => main.removeAttribute("aria-busy"));
 }
 
 // A link to a view names only what was chosen.
@@ -57,5 +79,4 @@ document.querySelectorAll("form[data-short]").forEach(leaveOutEmpty);
 document.querySelectorAll("[data-chosen]").forEach(offerZone);
 document.querySelectorAll(".snippet").forEach(offerCopy);
 document.querySelectorAll("details.dates").forEach(closeOnLeave);
-// A page that comes back from the browser's history is no longer on its way
-addEventListener("pageshow", () => document.getElementById("main").removeAttribute("aria-busy"));
+sayBusy();

@@ -15,7 +15,10 @@ from openai_proxy.api.permissions import Permission
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One key of a user; valid until `expires_time`, if there is one. `created_time` tells which is the newest."""
+    """One key of a user; valid until `expires_time`, if there is one.
+
+    `created_time` tells which is the newest, and keeps no key from being valid: the clock that wrote it may be fast.
+    """
 
     key_id: str
     sha256: str

@@ -45,10 +45,13 @@ def _user(path: Path, user: User, now: datetime, teams: Collection[str]) -> _Fou
         if key.expires_time is not None and key.expires_time <= key.created_time:
             yield (
                 (*path, "keys", number, "expires_time"),
-                "not after created_time: this key never opened anything",
+                "not after created_time: one of them is wrong",
             )
         if key.created_time > now:
-            yield (*path, "keys", number, "created_time"), "in the future, which has no effect"
+            yield (
+                (*path, "keys", number, "created_time"),
+                "in the future, which has no effect",
+            )
     if user.team_id is not None and user.team_id not in teams:
         yield (*path, "team"), f"there is no table [teams.{user.team_id}], so nothing holds for this team"
 

@@ -6,9 +6,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from pathlib import Path
 
 from openai_proxy.access.callers import Access, AccessFileError, Mistake
@@ -21,23 +23,28 @@ from openai_proxy.structured_log import log
 # A change must be seen within 5 s. The text is compared, not the file's times: a mounted secret may keep those, and to
 # read 64 KiB, the most that a secret holds, costs some microseconds, and 2 MB, 5,000 users in a bucket, a millisecond.
 _LOOK_SECONDS = 1.0
+_STALE_SECONDS = 4.0  # with a look each second, and the one under way: a change is seen within 5 s
 _MOST_TOLD = 20  # of a file's mistakes, in one line of the log
 
 
 class NewestAccess:
     """Serves the newest good version of a text, wherever that is; safe for many threads.
 
-    `content` gives what is there now, or why that is not known; it is asked once a second, and each time until there
-    is a good version. `name` is for messages.
+    `content` gives what is there now, or why that is not known; it is asked once a second while somebody asks here, and
+    each time until there is a good version. A thread asks and reads it: while the proxy serves, its loop does not wait.
+    Who asks waits only where nobody has looked for four seconds: at the first request, and at the first after a pause,
+    in which the platform gives an instance no time to look. `name` is for messages.
     """
 
     def __init__(self, name: object, content: Callable[[], bytes | str]) -> None:
         self._name = name
         self._content = content
         self._lock = threading.Lock()
+        self._worker: ThreadPoolExecutor | None = None  # made by the first look, after the server's fork
+        self._look: Future[Access] | None = None
+        self._looked = -inf  # when the newest look began that has ended
         self._access: Access | None = None
         self._seen: bytes | str = ""  # the newest content, or why there is none
-        self._next_look = 0.0
 
     def current(self) -> Access:
         """Who may call now. A file that broke or vanished leaves the last good version in force, and is logged.
@@ -45,27 +52,44 @@ class NewestAccess:
         Raises:
             AccessFileError: there never was a good version.
         """
-        access = self._access
-        if access is not None and time.monotonic() < self._next_look:
-            return access
-        with self._lock:
-            return self._look()
+        access = self._fresh()
+        if access is None:
+            self._newest_look().result()  # which a pause may have interrupted: then it tells what was true before
+            access = self._fresh() or self._newest_look().result()
+        return access
 
-    def _look(self) -> Access:
-        self._next_look = time.monotonic() + _LOOK_SECONDS
+    def _fresh(self) -> Access | None:
+        """The version that is known, if somebody looked lately; a newer one is looked for meanwhile."""
+        age = time.monotonic() - self._looked
+        if self._access is None or age >= _STALE_SECONDS:
+            return None
+        if age >= _LOOK_SECONDS:
+            self._newest_look()
+        return self._access
+
+    def _newest_look(self) -> Future[Access]:
+        """The look that is under way, or a new one."""
+        with self._lock:
+            if self._look is None or self._look.done():
+                self._worker = self._worker or ThreadPoolExecutor(1, "access-file")
+                self._look = self._worker.submit(self._look_now)
+            return self._look
+
+    def _look_now(self) -> Access:
+        began = time.monotonic()
         content = self._content()
-        if self._access is not None and content == self._seen:  # good or broken, it is known
-            return self._access
-        try:
-            self._access = Access.parse(_text(self._name, content))
-        except AccessFileError as error:
-            if self._access is None:
-                raise
-            told = [str(mistake) for mistake in error.mistakes[:_MOST_TOLD]]
-            message = "the access file is broken; its last good version stays in force"
-            log("ERROR", message, error=str(error), mistakes=told)
-            self._access = replace(self._access, broken=error)
-        self._seen = content
+        if self._access is None or content != self._seen:  # else, good or broken, it is known
+            try:
+                self._access = Access.parse(_text(self._name, content))
+            except AccessFileError as error:
+                if self._access is None:
+                    raise
+                told = [str(mistake) for mistake in error.mistakes[:_MOST_TOLD]]
+                message = "the access file is broken; its last good version stays in force"
+                log("ERROR", message, error=str(error), mistakes=told)
+                self._access = replace(self._access, broken=error)
+            self._seen = content
+        self._looked = began
         return self._access
 
 

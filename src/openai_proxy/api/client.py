@@ -22,7 +22,7 @@ class ClientGoneError(Exception):
 
 
 class Client:
-    """One request and its answer."""
+    """One request and its answer. `turn` returns when another part of its body may be read, after the first."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         self._receive = receive
@@ -34,8 +34,10 @@ class Client:
         self.raw_path: str = (scope.get("raw_path") or b"/").partition(b"?")[0].decode("latin-1")
         self.query: str = scope.get("query_string", b"").decode("latin-1")
         self.headers: list[Header] = from_raw(scope["headers"])
+        self.turn: Callable[[], Awaitable[None]] | None = None
         self.body_read = asyncio.Event()
         self.answer_begun = False
+        self._is_partly_read = False
 
     @property
     def body_ended(self) -> bool:
@@ -49,7 +51,10 @@ class Client:
             ClientGoneError: the client left before its body ended.
         """
         while not self.body_ended:
+            if self.turn and self._is_partly_read:
+                await self.turn()
             message = await self._receive()
+            self._is_partly_read = True
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
             if not message.get("more_body", False):

@@ -42,7 +42,7 @@ class AskedInput:
         texts: list[str] = []
         whole = images = audio = 0
         unseen = sum(bool(request.get(name)) for name in _UNSEEN) + isinstance(request.get("prompt"), dict)
-        unseen += any(str(_kind(tool)).startswith(_SEARCHING) for tool in _list(request.get("tools")))
+        unseen += any(str(_kind(tool)).startswith(_SEARCHING) for tool in as_list(request.get("tools")))
         for leaf in _leaves(request):
             if isinstance(leaf, str):
                 texts.append(leaf)
@@ -100,5 +100,6 @@ def _inner(item: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
-def _list(value: object) -> list[object]:
+def as_list(value: object) -> list[Any]:
+    """What a request has where a list belongs; none where it has something else there."""
     return value if isinstance(value, list) else []

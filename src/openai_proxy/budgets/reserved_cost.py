@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from openai_proxy.api.endpoints import Metering
-from openai_proxy.budgets.asked_input import AskedInput
+from openai_proxy.budgets.asked_input import AskedInput, as_list
 from openai_proxy.events import UsageEvent
 from openai_proxy.metering.estimation import is_charged_by_characters, is_charged_by_duration
 from openai_proxy.pricing.list_prices import context_window
@@ -95,7 +95,7 @@ def _endings(started: UsageEvent, asked: Asked, output_tokens: int, unseen_token
             written = 0 if started.operation_name == "embeddings" else each * _answers(request)
             calls, drawn = _tools(request)
             finished = replace(finished, tool_calls=calls, tool_usage=drawn)
-            speaks = "audio" in _list(request.get("modalities"))
+            speaks = "audio" in as_list(request.get("modalities"))
             yield replace(finished, usage=_text(given, written, speaks=speaks))
             yield replace(finished, usage=_text(given, written, speaks=speaks, to_cache=True))
 
@@ -129,7 +129,7 @@ def _text(given: AskedInput, written: int, *, speaks: bool, to_cache: bool = Fal
 
 def _answers(request: Mapping[str, Any]) -> int:
     number = max(_whole(request.get(name), _MOST_ANSWERS) or 1 for name in ("n", "best_of"))
-    prompts = sum(isinstance(prompt, str | list) for prompt in _list(request.get("prompt")))
+    prompts = sum(isinstance(prompt, str | list) for prompt in as_list(request.get("prompt")))
     return max(1, prompts) * number
 
 
@@ -138,7 +138,7 @@ def _tools(request: Mapping[str, Any]) -> tuple[Usage | None, Usage | None]:
     calls: Usage = {}
     drawn: Usage | None = None
     most = _whole(request.get("max_tool_calls"), _MOST_ANSWERS) or _CALLS
-    for tool in _list(request.get("tools")):
+    for tool in as_list(request.get("tools")):
         kind = str(tool.get("type")) if isinstance(tool, dict) else ""
         if kind.startswith("web_search"):
             calls["web_searches"] = most
@@ -212,10 +212,6 @@ def _transcript(request: Mapping[str, Any], asked: Asked, model: str) -> Usage:
         "output_tokens": written,
         "total_tokens": heard + prompt + written,
     }
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _whole(value: object, most: int) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from openai_proxy.access.callers import Access
+from openai_proxy.access.callers import Access, AccessFileError
+from openai_proxy.access.changes import Change
 from openai_proxy.access.edits import NEW_FILE
 from openai_proxy.access.toml_edits import EditError
 from openai_proxy.adapters.access_file import AccessFile
@@ -19,20 +21,39 @@ from openai_proxy.local.data_folder import DataFolder
 
 def current(arguments: Arguments) -> Access:
     """The access file as it is; no users where there is none yet."""
-    file = AccessFile(existing_folder(arguments).access_file)
-    return file.current() if file.exists() else Access.parse(NEW_FILE)
+    path = existing_folder(arguments).access_file
+    file = AccessFile(path)
+    with telling_which(path):
+        return file.current() if file.exists() else Access.parse(NEW_FILE)
 
 
-def edit(arguments: Arguments, change: Callable[[str], str], *, quiet: bool = False) -> None:
+def edit(arguments: Arguments, change: Callable[[str], str], *, quiet: bool = False) -> tuple[Change, ...]:
     """Change the access file, and say in words what changed, unless it is quiet or --json."""
     folder = existing_folder(arguments)
-    made = AccessFile(folder.access_file).edit(change, new=NEW_FILE, editor=editor(arguments))
+    with telling_which(folder.access_file):
+        made = AccessFile(folder.access_file).edit(change, new=NEW_FILE, editor=editor(arguments))
     if not quiet and not arguments.json:
         sys.stdout.writelines(f"{one}\n" for one in made or ("Nothing changed: it was so already.",))
         if made:
             print("A running proxy knows it within 5 s.")
     tell_ledger(arguments)
     remind_of_deployment(folder)
+    return made
+
+
+@contextlib.contextmanager
+def telling_which(path: Path) -> Iterator[None]:
+    """Let an error about an access file say which one it is.
+
+    Raises:
+        AccessFileError: the one that came up in the block, with the file's path.
+    """
+    try:
+        yield
+    except AccessFileError as error:
+        if str(path) in str(error):
+            raise
+        raise AccessFileError(f"{path}: {error}", error.mistakes) from None
 
 
 def remind_of_deployment(folder: DataFolder) -> None:

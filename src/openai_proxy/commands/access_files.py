@@ -16,6 +16,7 @@ from openai_proxy.access.mistakes import Mistake
 from openai_proxy.access.warnings import warnings
 from openai_proxy.adapters.access_file import read_access_file
 from openai_proxy.commands import access_trail
+from openai_proxy.commands.access_editing import telling_which
 from openai_proxy.commands.parsing import Arguments, Commands, print_json
 from openai_proxy.commands.places import existing_folder
 
@@ -28,8 +29,8 @@ def add_to(commands: Commands) -> None:
     check = access.add("check", _check, "Say all that is wrong or odd in an access file, and where", as_json=True)
     check.add_argument("file", nargs="?", help="default: the data folder's; - is standard input")
     diff = access.add("diff", _diff, "Say what changes from one access file to another", as_json=True)
-    diff.add_argument("old", help="- is standard input")
-    diff.add_argument("new", help="- is standard input")
+    diff.add_argument("old", help="the access file that holds; - is standard input")
+    diff.add_argument("new", help="the one that is to hold; - is standard input")
     access_trail.add_to(access)
 
 
@@ -58,13 +59,17 @@ def _report(arguments: Arguments, path: Path, mistakes: Sequence[Mistake], odd: 
 
 
 def _diff(arguments: Arguments) -> int:
-    old, new = (Access.parse(read_access_file(_path(file))) for file in (arguments.old, arguments.new))
-    found = changes(old, new)
+    found = changes(_access(_path(arguments.old)), _access(_path(arguments.new)))
     if arguments.json:
         print_json([asdict(change) for change in found])
     else:
         sys.stdout.writelines(f"{change}\n" for change in found or ("Nothing changes.",))
     return 0
+
+
+def _access(path: Path) -> Access:
+    with telling_which(path):
+        return Access.parse(read_access_file(path))
 
 
 def _path(file: str) -> Path:

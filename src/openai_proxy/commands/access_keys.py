@@ -26,7 +26,10 @@ def add_to(commands: Commands) -> None:
         command.add_argument("name", help="the user")
         add_key_options(command)
     rotate.add_argument(
-        "--overlap", type=duration, default=timedelta(hours=24), help="how long the old key stays valid: 24h, 30m, 0s"
+        "--overlap",
+        type=duration,
+        default=timedelta(hours=24),
+        help="how long the newest old key stays valid, as 30m or 0s; default: 24h",
     )
     revoke = keys.add("revoke", _revoke, "Make one key open nothing", as_json=True)
     revoke.add_argument("key_id", help="as key list names it")
@@ -41,17 +44,18 @@ def add_key_options(command: argparse.ArgumentParser) -> None:
 
 
 def issue_key(arguments: Arguments, change: Callable[[str, Key], str]) -> int:
-    """Make a key, let the change put its entry into the file, and print it."""
+    """Make a key, let the change put its entry into the file, and print it, and what became of the user's others."""
     key = new_key()
     entry = issued_key(
         new_key_id(), key_hash(key), datetime.now(UTC), expires_time=arguments.expires, note=arguments.note
     )
-    edit(arguments, lambda text: change(text, entry), quiet=True)
+    made = edit(arguments, lambda text: change(text, entry), quiet=True)
     if arguments.json:
         print_json({"user_id": arguments.name, "key_id": entry.key_id, "key": key})
     else:
         print(f"User {arguments.name}, key {entry.key_id}; shown this once, since only its hash is kept:\n\n  {key}\n")
         print("It is what an OpenAI SDK takes as api_key, or OPENAI_API_KEY. A running proxy knows it within 5 s.")
+        sys.stdout.writelines(f"{one}\n" for one in made if entry.key_id not in one.what)
     return 0
 
 

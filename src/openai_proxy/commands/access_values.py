@@ -54,18 +54,28 @@ def values(arguments: Arguments, names: Iterable[str]) -> dict[str, object]:
     """What the options say, as TOML has it; None takes a field away.
 
     Raises:
-        EditError: a budget beside none.
+        EditError: a budget beside none, or two of one period.
     """
     said: dict[str, object] = {}
     for name in names:
         value = getattr(arguments, name, None)
         if name in {"budgets", "user_budgets"} and value is not None:
-            if None in value and len(value) > 1:
-                raise EditError(f"say {_NO_BUDGET}, or budgets, not both")
-            value = [budget for budget in value if budget is not None]
+            value = _budgets(f"--{name.removesuffix('s').replace('_', '-')}", value)
         if value is not None:
             said[name] = value
     return said | dict.fromkeys(getattr(arguments, "unset", ()))
+
+
+def _budgets(option: str, said: list[dict[str, str] | None]) -> list[dict[str, str]]:
+    """What an option that may be given more than once says in all."""
+    found = [budget for budget in said if budget is not None]
+    if found and len(found) < len(said):
+        raise EditError(f"{option}: say {_NO_BUDGET}, or amounts, not both")
+    try:
+        fields.budgets(found)
+    except FieldError as error:
+        raise EditError(f"{option}: {error}; one of each period") from None
+    return found
 
 
 def duration(text: str) -> timedelta:

@@ -76,8 +76,10 @@ def _must_be_empty(folder: DataFolder, ledger: UsageLedger, now: datetime) -> No
             f"the data folder {folder.path} has usage that is not made up, and none is added to that; {elsewhere}"
         )
     if teams:
-        new_key = f"a new key to sign in: openai-proxy key rotate {SHOWN[0]}"
-        raise LocalError(f"the data folder {folder.path} has demo data already ({new_key}); for more, {elsewhere}")
+        raise LocalError(
+            f"the data folder {folder.path} has demo data already; to sign in, take a new key: openai-proxy key rotate"
+            f" {SHOWN[0]}; to begin anew, remove the folder, or {elsewhere}"
+        )
     access = AccessFile(folder.access_file)
     if access.exists() and access.current().users.keys() - {demo_user.USER_ID}:
         raise LocalError(f"the data folder {folder.path} has users, and no made-up ones are added; {elsewhere}")

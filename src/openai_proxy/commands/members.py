@@ -26,8 +26,8 @@ def add_to(commands: Commands) -> None:
     add = users.add("add", _add, "Add a user and print their key, once", as_json=True)
     change = users.add("set", _set, "Change what holds for a user", as_json=True)
     for command in (add, change):
-        command.add_argument("name")
-        command.add_argument("--team")
+        command.add_argument("name", help="the user")
+        command.add_argument("--team", help="the team that they are in; it need not have budgets or rules of its own")
         command.add_argument("--role", choices=ROLES, help="a lead sees their team's usage, an admin everybody's")
         command.add_argument("--email", type=email, metavar="ADDRESS", help="by which Google's sign-in knows them")
         for option, text in (
@@ -39,9 +39,9 @@ def add_to(commands: Commands) -> None:
     add_key_options(add)
     add_unset(change, (*_FIELDS, "revoked"))
     users.add("list", _list, "List the users and their keys' names", as_json=True)
-    users.add("show", _show, "Show what holds for a user", as_json=True).add_argument("name")
+    users.add("show", _show, "Show what holds for a user", as_json=True).add_argument("name", help="the user")
     revoke = users.add("revoke", _revoke, "Make all of a user's keys open nothing", as_json=True)
-    revoke.add_argument("name")
+    revoke.add_argument("name", help="the user")
 
 
 def _add(arguments: Arguments) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from openai_proxy.commands.access_editing import telling_which
 from openai_proxy.commands.parsing import Arguments, Commands
 from openai_proxy.commands.places import data_folder
 from openai_proxy.local import LocalError
@@ -25,6 +26,7 @@ def _serve(arguments: Arguments) -> int:
     text = arguments.port or os.environ.get("PORT") or "8080"
     if not re.fullmatch(r"\d{1,5}", text, re.ASCII) or int(text) > _LARGEST_PORT:
         raise LocalError(f"the port must be a number from 0 to {_LARGEST_PORT}: --port or PORT")
-    options = Options(host=arguments.host, port=int(text), data_dir=data_folder(arguments).path)
-    serve(options, os.environ)
+    folder = data_folder(arguments)
+    with telling_which(folder.access_file):
+        serve(Options(host=arguments.host, port=int(text), data_dir=folder.path), os.environ)
     return 0

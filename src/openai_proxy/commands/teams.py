@@ -23,7 +23,7 @@ def add_to(commands: Commands) -> None:
     add = teams.add("add", _add, "Add what holds for a team", as_json=True)
     change = teams.add("set", _set, "Change what holds for a team", as_json=True)
     for command in (add, change):
-        command.add_argument("name")
+        command.add_argument("name", help="the team")
         add_budget(command, "--budget", "budgets", "of the team together")
         add_rules(command, budget="--user-budget", budgets="user_budgets")
         command.add_argument(
@@ -32,21 +32,21 @@ def add_to(commands: Commands) -> None:
         command.add_argument("--upstream-key", type=name_of_secret, metavar="NAME", help="the team's own key at OpenAI")
     add_unset(change, TEAM)
     teams.add("list", _list, "List the teams", as_json=True)
-    teams.add("show", _show, "Show what holds for a team", as_json=True).add_argument("name")
+    teams.add("show", _show, "Show what holds for a team", as_json=True).add_argument("name", help="the team")
     remove = teams.add("remove", _remove, "Take away what holds for a team without members", as_json=True)
-    remove.add_argument("name")
+    remove.add_argument("name", help="the team")
 
     everybody = commands.group("defaults", "What holds for every user, unless their team or they say otherwise")
-    change = everybody.add("set", _set_everybody, "Change it", as_json=True)
+    change = everybody.add("set", _set_everybody, "Change what holds for every user", as_json=True)
     add_rules(change)
     add_unset(change, RULES)
-    everybody.add("show", _show_everybody, "Show it", as_json=True)
+    everybody.add("show", _show_everybody, "Show what holds for every user", as_json=True)
 
     organization = commands.group("organization", "What holds for all together")
-    change = organization.add("set", _set_organization, "Change it", as_json=True)
+    change = organization.add("set", _set_organization, "Change what holds for all together", as_json=True)
     add_budget(change, "--budget", "budgets", "of all together")
     add_unset(change, ORGANIZATION)
-    organization.add("show", _show_organization, "Show it", as_json=True)
+    organization.add("show", _show_organization, "Show what holds for all together", as_json=True)
 
 
 def _add(arguments: Arguments) -> int:

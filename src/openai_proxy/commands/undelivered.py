@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sqlite3
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -15,7 +17,7 @@ from openai_proxy.commands.parsing import Arguments, Commands, complain, print_j
 from openai_proxy.commands.places import settings
 from openai_proxy.local.replay import replay
 from openai_proxy.local.usage_text import table
-from openai_proxy.ports import DeadLetter, DeadLetterBox
+from openai_proxy.ports import DeadLetter, DeadLetterBox, QueueError
 from openai_proxy.records import cell_to_json
 
 
@@ -25,8 +27,10 @@ def add_to(commands: Commands) -> None:
     log.add_argument("file", help="the log; - is standard input")
 
     letters = commands.group("dead-letters", "Usage events that were given up")
-    letters.add("list", _dead_letters_list, "List them, with the reasons", as_json=True)
-    letters.add("replay", _dead_letters_replay, "Put all of them back into the queue", as_json=True)
+    letters.add("list", _dead_letters_list, "List the usage events that were given up, with the reasons", as_json=True)
+    letters.add(
+        "replay", _dead_letters_replay, "Put all usage events that were given up back into the queue", as_json=True
+    )
 
 
 def _replay(arguments: Arguments) -> int:
@@ -73,5 +77,13 @@ def _dead_letters_replay(arguments: Arguments) -> int:
     return 0
 
 
-def _dead_letter_box(arguments: Arguments) -> contextlib.closing[DeadLetterBox]:
-    return contextlib.closing(bootstrap.dead_letter_box(settings(arguments)))
+@contextlib.contextmanager
+def _dead_letter_box(arguments: Arguments) -> Iterator[DeadLetterBox]:
+    where = settings(arguments)
+    try:
+        with contextlib.closing(bootstrap.dead_letter_box(where)) as box:
+            yield box
+    except sqlite3.Error as error:
+        queue = where.dead_letter_url or where.usage_queue_url
+        advice = "try again, and see that its file is there, whole and writable"
+        raise QueueError(f"the queue {queue} cannot be used now ({error}); {advice}") from None

@@ -3,8 +3,8 @@
 The proxy is one process on one core. Work that waits for that core waits behind all work that came before it, whoever
 it was for; what keeps another's request fast is a core that is not busy all the time. So, while several users ask,
 those who ask the most begin one after the other, user by user, and only as fast as leaves a part of the core idle.
-Only beginnings wait: a request that OpenAI works on holds nothing, and any number of them may.
-`benchmarks/fairness.py` measures it.
+Only beginnings wait, and what comes of a large body after its first part: a request that OpenAI works on holds nothing,
+and any number of them may. `benchmarks/fairness.py` measures it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ class Turns:
         self._seen = (0.0, 0.0)  # the clock and the work when `_owed` was counted
         self._released = 0.0
 
-    async def take(self, user_id: str) -> None:
-        """Return when this user's next request may begin."""
+    async def take(self, user_id: str, *, goes_on: bool = False) -> None:
+        """Return when this user's next request may begin, or one that goes on may read another part of its body.
+
+        What goes on comes first, so that a flood of large bodies is read one after the other, not all until the end.
+        """
         loop, now = asyncio.get_running_loop(), self._clock()
         if user_id != self._latest_user:
             if self._latest_user is not None:
@@ -59,7 +62,10 @@ class Turns:
         if waiting is None:
             waiting = self._waiting[user_id] = deque()
         turn = loop.create_future()
-        waiting.append(turn)
+        if goes_on:
+            waiting.appendleft(turn)
+        else:
+            waiting.append(turn)
         await turn
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:

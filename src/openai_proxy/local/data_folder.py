@@ -38,7 +38,8 @@ class DataFolder:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise DataFolderError(f"cannot make the data folder {self.path}: {error.strerror}") from None
+            elsewhere = "name another: --data-dir or DATA_DIR"
+            raise DataFolderError(f"cannot make the data folder {self.path}: {error.strerror}; {elsewhere}") from None
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise DataFolderError(f"cannot write in the data folder {self.path}: permission denied")
 

@@ -73,6 +73,6 @@ def _budgets(spent: Decimal | None, multiple: Decimal | None) -> Values:
     """A budget a month in a round number, so that this much of it is used; none where nothing was spent."""
     if multiple is None or not spent:
         return {}
-    amount = spent * multiple
+    amount = max(_CENT, spent * multiple)
     amount = amount.quantize(max(_CENT, Decimal(1).scaleb(amount.adjusted() - 1)), ROUND_HALF_EVEN)
     return {"budgets": [{"amount": format(amount, "f"), "period": "month"}]}

@@ -107,7 +107,7 @@ def refusal(question: Question, refused: RefusedError, *, demo_upstream: bool) -
     return Answer(status=status, headers=headers, template=template, context=context)
 
 
-def see_page(cookie: str | None = None, *, place: str = "/log") -> Answer:
+def see_page(cookie: str | None = None) -> Answer:
     """Go on to the page by GET, so that a reload sends no form again."""
-    headers = {"Location": place} | ({"Set-Cookie": cookie} if cookie else {})
+    headers = {"Location": "/log"} | ({"Set-Cookie": cookie} if cookie else {})
     return Answer(status=HTTPStatus.SEE_OTHER, headers=headers)

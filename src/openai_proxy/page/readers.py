@@ -65,7 +65,7 @@ class Readers:
         self.check_form(question)
         by_google = self._google is not None and question.assertion is not None
         ended = set_cookie("", secure=question.is_secure)
-        return see_page(ended, place=SIGN_OUT_PATH) if by_google else see_page(ended)
+        return _to_google(ended) if by_google else see_page(ended)
 
     def reader(self, question: Question, now: datetime) -> Caller:
         """Who reads: by their key in a header, by their session, or by Google's word; `RefusedError`: nobody."""
@@ -151,3 +151,12 @@ class Readers:
             headers["Set_Cookie"] = set_cookie(cookie, secure=question.is_secure)
         token = self._form_tokens.token(f"cookie {cookie}") if cookie else ""
         return RefusedError(status, text, code=code, form_token=token, **headers)
+
+
+def _to_google(cookie: str) -> Answer:
+    """Go on to where Identity-Aware Proxy forgets who asks, which then leads to Google's own site.
+
+    Not by a redirect: one that ends elsewhere is still the form's, and `form-action 'self'` would stop it.
+    """
+    headers = {"Refresh": f"0; url={SIGN_OUT_PATH}", "Set-Cookie": cookie, "Content-Type": "text/plain; charset=utf-8"}
+    return Answer(headers=headers, text=iter(["Signing out ...\n"]))

@@ -6,7 +6,7 @@ SELECT ${groups}
   coalesce(sum(output_tokens), 0) AS output_tokens,
   coalesce(sum(reasoning_output_tokens), 0) AS reasoning_output_tokens,
   coalesce(sum(list_cost), 0) AS list_cost,
-  coalesce(sum(requests * NOT priced), 0) AS unpriced,
+  coalesce(sum(requests * (NOT priced)), 0) AS unpriced,
   coalesce(sum(requests * estimated), 0) AS estimated,
   coalesce(sum(requests * (status = 'open')), 0) AS open,
   coalesce(sum(requests * (status = 'error')), 0) AS errors
