@@ -154,7 +154,7 @@ def test_tags_are_links_that_choose_what_bears_them_and_end_users_stand_below_th
 
     assert "By tag" not in everything
     assert 'href="/log?period=all&amp;tag=project%3Dapollo"' in chosen
-    assert "By tag stage" in chosen
+    assert "By tag project" in chosen
     assert "project=apollo, stage=test run" in chosen
     assert ">for 7f3c-ada<" in chosen
     assert 'href="/log?tag=project%3Dapollo"' in one

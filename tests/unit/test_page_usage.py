@@ -272,6 +272,19 @@ def test_each_reader_has_the_tables_that_say_something() -> None:
     assert names("boss", user="ada", model="gpt-4.1") == ["by-key", "by-operation"]
 
 
+def test_one_tag_has_a_table_and_the_chart_offers_all() -> None:
+    tagged = record("a", tags={"project": "apollo", "stage": "test"})
+
+    def tables(**query: str) -> list[str]:
+        return [one.name for one in page(tagged, **query).tables if one.name.startswith("by-tag")]
+
+    assert tables() == ["by-tag-project"]
+    assert tables(tag="project=apollo") == ["by-tag-stage"]
+    assert tables(by="tag:stage") == ["by-tag-stage"]
+    assert {"Tag project", "Tag stage"} <= {link.label for link in chart(page(tagged)).groups}
+    assert texts(table(page(tagged, record("b")), "by-tag-project").rows)[0][0] == "apollo"
+
+
 def test_a_table_as_a_file_has_all_of_its_rows_to_the_last_digit() -> None:
     many = [record(f"e{number}", model=f"model-{number:02}", cost="0.000001234") for number in range(12)]
 

@@ -92,9 +92,10 @@ def grouping_of(name: str, others: Sequence[str], *, parameter: str) -> Grouping
     raise RefusedError(400, text, code=f"invalid_{parameter}")
 
 
-def tag_names(records: Iterable[Mapping[str, Any]], asked: Asked, *, most: int) -> Sequence[str]:
-    """The tags that some records bear, and the one that is chosen."""
+def tag_names(records: Iterable[Mapping[str, Any]], asked: Asked, drawn: Grouping | None) -> Sequence[str]:
+    """The tags that some records bear: first the one that is drawn by, last the one that is chosen by already."""
     found = {name for record in records for name in record["tags"] or {}}
     chosen = Tag.parse(asked.parameters.get("tag", ""))
-    first = [] if chosen is None else [chosen.name]
-    return [*first, *sorted(found.difference(first))][:most]
+    last = chosen.name if chosen else ""
+    first = drawn.name.removeprefix(TAG) if drawn is not None and drawn.name.startswith(TAG) else ""
+    return sorted((found | {first, last}) - {""}, key=lambda name: (name != first, name == last, name))

@@ -23,7 +23,7 @@ from openai_proxy.ports import NEWEST_FIRST, UsageTotal
 
 LATEST = 10
 _LATEST_JSON = 50
-_MOST_TAGS = 3  # each is a question of its own to the ledger
+_MOST_TAGS = 1  # with a table: each is a question of its own, which no sums of days answer
 _TABLES = ("chart", "near-limits")
 
 
@@ -50,7 +50,7 @@ def _page(visit: Visit, drawn: Drawn) -> Answer:
     chosen = breakdown.of(visit.selection)
     total = chosen.total
     latest = list(visit.ledger.records(visit.selection, limit=_LATEST_JSON))
-    tags = tag_names(latest, visit.asked, most=_MOST_TAGS)
+    tags = tag_names(latest, visit.asked, drawn.grouping)
     near = near_limits(visit)
     page = UsagePage(
         frame=visit.frame(visit.subject()),
@@ -59,7 +59,7 @@ def _page(visit: Visit, drawn: Drawn) -> Answer:
         budgets=budgets_left(visit),
         facts=facts(total, visit.asked),
         chart=chart(visit, drawn, tags) if total.requests else None,
-        tables=[*([near] if near else []), *_tables(visit, chosen, tags)],
+        tables=[*([near] if near else []), *_tables(visit, chosen, tags[:_MOST_TAGS])],
         latest=_latest(visit, latest) if latest else None,
         base_url=visit.question.base_url,
     )
