@@ -183,6 +183,14 @@ class Serving:
         headers = {"authorization": f"Bearer {key}"}
         return requests.get(self.base_url + "/nothing", headers=headers, timeout=30).status_code != 401
 
+    def shows_page(self, key: str) -> bool:
+        """Whether a key opens `/log`; one that does not takes a second, since ten a minute are looked at."""
+        headers = {"authorization": f"Bearer {key}"}
+        opens = requests.get(self.root + "/log", headers=headers, timeout=30).status_code == 200
+        if not opens:
+            time.sleep(1)
+        return opens
+
     def usage(self) -> list[dict[str, Any]]:
         """The ledger's final records."""
         listed: list[dict[str, Any]] = json.loads(self.cli("usage", "--json"))

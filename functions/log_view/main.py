@@ -77,6 +77,7 @@ def _question(request: flask.Request) -> Question:
         time_zone=request.cookies.get(ZONE_COOKIE),
         if_none_match=headers.get("If-None-Match"),
         origin=headers.get("Origin"),
+        referer=headers.get("Referer", ""),
         fetch_site=headers.get("Sec-Fetch-Site"),
         assertion=headers.get(ASSERTION),
         client_address=client_address(headers.get("X-Forwarded-For", ""), request.remote_addr or "", _forwarded_hops()),

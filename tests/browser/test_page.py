@@ -266,7 +266,7 @@ def test_without_scripts_every_number_link_and_form_is_there(browser: Browser, s
 
 def test_a_first_visit_shows_what_to_set_and_copies_it(browser: Browser, site: DemoSite) -> None:
     key = json.loads(site.serving.cli("user", "add", "newcomer", "--json"))["key"]
-    wait_for("the new key to be known", lambda: site.serving.lets_in(key))
+    wait_for("the page to know the new key", lambda: site.serving.shows_page(key))
     with opened(browser, site.root, key=key) as newcomer:
         page = newcomer.page
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])

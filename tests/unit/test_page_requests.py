@@ -219,6 +219,23 @@ def test_a_zone_is_kept_by_a_cookie_and_an_unknown_one_is_refused() -> None:
     assert ask(MONTH, "/log/time-zone", method="POST", form={"zone": "UTC"}).status == 403
 
 
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        (f"{BASE}/log/requests?status=error", "/log/requests?status=error"),
+        (f"{BASE}/log", "/log"),
+        (f"{BASE}/logs", "/log"),
+        (f"{BASE}.example/log/requests", "/log"),
+        ("https://elsewhere.example/log/requests", "/log"),
+        ("/log/requests", "/log"),
+    ],
+)
+def test_who_chose_a_zone_goes_back_to_the_page_that_they_were_on(referer: str, back: str) -> None:
+    form = {"zone": "UTC", "token": listed(ask(MONTH)).frame.form_token}
+
+    assert ask(MONTH, "/log/time-zone", method="POST", form=form, referer=referer).headers["Location"] == back
+
+
 def test_a_page_knows_whether_a_zone_was_chosen() -> None:
     assert listed(ask(MONTH)).frame.is_zone_chosen is False
     assert listed(ask(MONTH, time_zone="UTC")).frame.is_zone_chosen is True

@@ -52,7 +52,7 @@ def test_the_day_is_the_utc_day_wherever_the_clock_stands() -> None:
     ],
 )
 def test_a_bound_is_a_date_or_a_time_with_its_zone(text: str, time: datetime) -> None:
-    assert parse_period({"until": text}, NOW) == (None, Period(BEGINNING, time))
+    assert parse_period({"since": text}, NOW) == (None, Period(time, TOMORROW))
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,9 @@ def test_a_bound_is_a_date_or_a_time_with_its_zone(text: str, time: datetime) ->
         ({"until": "20260131"}, "until"),
         ({"until": "0001-01-01T00:00:00+10:00"}, "until"),
         ({"since": "٢٠٢٦-01-01"}, "since"),
-        ({"since": "2026-02-01", "until": "2026-02-01"}, "before"),
-        ({"since": "2100-02-01"}, "before"),
+        ({"since": "2026-02-02", "until": "2026-02-01"}, "after"),
+        ({"since": "2026-02-01T12:00Z", "until": "2026-02-01T12:00Z"}, "not included"),
+        ({"since": "2100-02-01"}, "after"),
     ],
 )
 def test_what_is_no_period_is_refused_with_the_parameter_named(parameters: dict[str, str], word: str) -> None:
@@ -89,14 +90,14 @@ def test_the_last_month_is_over() -> None:
     assert parse_period({"period": "last_month"}, january) == ("last_month", Period(day(2025, 12, 1), day(2026, 1, 1)))
 
 
-def test_a_day_that_people_choose_as_the_last_is_counted_and_a_time_is_not() -> None:
+def test_the_last_day_is_counted_and_a_time_is_not() -> None:
     def until(text: str) -> datetime:
-        return parse_period({"until": text}, NOW, with_last_day=True)[1].until
+        return parse_period({"until": text}, NOW)[1].until
 
     assert until("2026-01-31") == day(2026, 2, 1)
     assert until("2026-01-31T12:00:00Z") == datetime(2026, 1, 31, 12, tzinfo=UTC)
     assert until("9999-12-31") == datetime.max.replace(tzinfo=UTC)
-    one_day = parse_period({"since": "2026-02-01", "until": "2026-02-01"}, NOW, with_last_day=True)[1]
+    one_day = parse_period({"since": "2026-02-01", "until": "2026-02-01"}, NOW)[1]
     assert one_day == Period(day(2026, 2, 1), day(2026, 2, 2))
 
 
@@ -109,7 +110,7 @@ def test_a_day_that_people_choose_as_the_last_is_counted_and_a_time_is_not() -> 
         ({"period": "last_month"}, Period(day(2026, 9, 1), day(2026, 10, 1))),
         ({"period": "12m"}, Period(day(2024, 12, 1), NOW.replace(year=2025))),
         ({"period": "all"}, None),
-        ({"since": "2026-11-01", "until": "2026-11-05"}, Period(day(2026, 10, 28), day(2026, 11, 1))),
+        ({"since": "2026-11-01", "until": "2026-11-05"}, Period(day(2026, 10, 27), day(2026, 11, 1))),
         ({"since": "0001-01-01", "until": "0001-01-02"}, None),
         ({"since": "2100-01-01", "until": "2100-01-02"}, None),
     ],

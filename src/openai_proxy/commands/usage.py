@@ -36,7 +36,8 @@ def add_period(command: argparse.ArgumentParser, *, required: bool = False) -> N
     beginning = "" if required else "; default: the beginning"
     text = f"a date or an RFC 3339 time, included{beginning}"
     command.add_argument("--since", default="", required=required, help=text)
-    command.add_argument("--until", default="", help="a date or an RFC 3339 time, not included; default: now")
+    text = "a date, that day included, or an RFC 3339 time, not included; default: now"
+    command.add_argument("--until", default="", help=text)
 
 
 def period_of(arguments: Arguments, now: datetime) -> Period:

@@ -58,7 +58,7 @@ def asked_of(question: Question, path: str, now: datetime) -> Asked:
     form = question.query.get("format") or ("html" if question.wants_page else "json")
     if form not in FORMATS:
         raise RefusedError(400, f"format must be one of {', '.join(FORMATS)}.", code="invalid_format")
-    name, period = parse_period(given, now, with_last_day=True)
+    name, period = parse_period(given, now)
     selection = Selection(
         period=period,
         user_id=_matching(given, "user", NAME, "a user's name, as ada"),

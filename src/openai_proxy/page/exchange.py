@@ -37,6 +37,7 @@ class Question:
     """The name in the cookie of `zones`."""
     if_none_match: str | None = None
     origin: str | None = None
+    referer: str = ""
     fetch_site: str | None = None
     assertion: str | None = None
     """What Identity-Aware Proxy says of who asks, unchecked."""

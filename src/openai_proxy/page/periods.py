@@ -40,14 +40,12 @@ class PeriodError(ValueError):
     """The period asked for is none; the message says which parameter, and what it may be."""
 
 
-def parse_period(
-    parameters: Mapping[str, str], now: datetime, *, with_last_day: bool = False
-) -> tuple[str | None, Period]:
+def parse_period(parameters: Mapping[str, str], now: datetime) -> tuple[str | None, Period]:
     """The name (None for `since`/`until`) and the bounds of the period asked for.
 
-    Named periods count the present UTC day, but for the last month. `since` is included, `until` is not; a date stands
-    for its first moment, but `with_last_day`, as people choose dates, for `until` for its end. `since` or `until` set
-    `period` aside; an empty parameter counts as not given.
+    Named periods count the present UTC day, but for the last month. A date is that whole day, so both days are
+    included, as people choose dates; of times, `since` is included and `until` is not. `since` or `until` set `period`
+    aside; an empty parameter counts as not given.
 
     Raises:
         PeriodError: an unknown name, something that is no date or time, or bounds in the wrong order.
@@ -56,12 +54,11 @@ def parse_period(
     since, until = (parameters.get(name, "").strip() for name in ("since", "until"))
     if since or until:
         end = _time("until", until) if until else today + _DAY
-        if with_last_day and len(until) == _DATE:
+        if len(until) == _DATE:
             end = min(end, datetime.max.replace(tzinfo=UTC) - _DAY) + _DAY
         period = Period(_time("since", since) if since else BEGINNING, end)
         if period.since >= period.until:
-            text = "since must not be after until" if with_last_day else "since must be before until"
-            raise PeriodError(text if with_last_day else f"{text}; until itself is not included")
+            raise PeriodError("since must not be after until; a date is its whole day, of times until is not included")
         return None, period
     name = parameters.get("period", "").strip() or DEFAULT
     if name not in _BOUNDS:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 from http import HTTPStatus
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from openai_proxy.page.exchange import Answer, Question, RefusedError
@@ -34,7 +35,7 @@ def is_chosen(question: Question) -> bool:
 
 
 def choose_zone(question: Question) -> Answer:
-    """Keep the zone of a form, and go on to the page.
+    """Keep the zone of a form, and go back to the page that it was on.
 
     Raises:
         RefusedError: there is no such zone.
@@ -46,4 +47,13 @@ def choose_zone(question: Question) -> Answer:
     age = int(_LIFETIME.total_seconds())
     secure = "; Secure" if question.is_secure else ""
     cookie = f"{COOKIE}={name}; Path=/log; Max-Age={age}; HttpOnly; SameSite=Lax{secure}"
-    return Answer(status=HTTPStatus.SEE_OTHER, headers={"Location": "/log", "Set-Cookie": cookie})
+    return Answer(status=HTTPStatus.SEE_OTHER, headers={"Location": _page_before(question), "Set-Cookie": cookie})
+
+
+def _page_before(question: Question) -> str:
+    """The page of ours that the form was on; `/log` where the browser does not say."""
+    parts = urlsplit(question.referer)
+    is_ours = f"{parts.scheme}://{parts.netloc}".lower() == question.base_url.lower()
+    if not is_ours or not (parts.path == "/log" or parts.path.startswith("/log/")):
+        return "/log"
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
