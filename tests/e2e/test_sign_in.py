@@ -33,7 +33,7 @@ def tried(serve: Serving, key: str, address: str) -> requests.Response:
 
 def test_a_member_signs_in_and_out_and_the_key_is_written_nowhere(serve: Serving) -> None:
     key = serve.add_user("alice")
-    wait_for("the key to be known", lambda: serve.lets_in(key))
+    wait_for("the page to know the key", lambda: serve.shows_page(key))
     with requests.Session() as browser:
         seen = sign_in(browser, serve.root, key)
         assert (seen.status_code, "Your usage" in seen.text) == (200, True)
@@ -49,7 +49,7 @@ def test_a_member_signs_in_and_out_and_the_key_is_written_nowhere(serve: Serving
 
 def test_guessing_stops_the_address_that_guesses_and_no_other(serve: Serving) -> None:
     key = serve.add_user("bob")
-    wait_for("the key to be known", lambda: serve.lets_in(key))
+    wait_for("the page to know the key", lambda: serve.shows_page(key))
     wrong = [tried(serve, new_key(), "203.0.113.7").status_code for _ in range(FROM_ONE + 1)]
 
     assert wrong == [401] * FROM_ONE + [429]
